@@ -1,0 +1,73 @@
+package shard
+
+import (
+	"iter"
+	"sync/atomic"
+)
+
+// index finds slots by open addressing with linear probing, at most half full. Slots are only ever added to it, into
+// empty cells; to lose one, an index is replaced by another.
+type index struct {
+	cells []atomic.Pointer[slot] // a power of two
+	used  int                    // cells that are not nil; the inserting lock's
+}
+
+func newIndex(cells int) *index { return &index{cells: make([]atomic.Pointer[slot], cells)} }
+
+// indexOf returns an index of the given slots with room for as many again.
+func indexOf(slots []*slot) *index {
+	cells := 8
+	for cells < 4*len(slots) {
+		cells *= 2
+	}
+	x := newIndex(cells)
+	for _, s := range slots {
+		x.put(s)
+	}
+	return x
+}
+
+// find returns the slot of an engine or nil. It takes no lock.
+func (x *index) find(hash uint64, engineID string) *slot {
+	mask := uint64(len(x.cells) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		s := x.cells[i].Load()
+		if s == nil || s.hash == hash && s.engineID == engineID {
+			return s
+		}
+	}
+}
+
+// with returns an index that has s too: x itself, or a larger one. The caller holds the inserting lock.
+func (x *index) with(s *slot) *index {
+	if 2*(x.used+1) > len(x.cells) {
+		larger := newIndex(2 * len(x.cells))
+		for old := range x.slots() {
+			larger.put(old)
+		}
+		x = larger
+	}
+	x.put(s)
+	return x
+}
+
+func (x *index) put(s *slot) {
+	mask := uint64(len(x.cells) - 1)
+	i := s.hash & mask
+	for x.cells[i].Load() != nil {
+		i = (i + 1) & mask
+	}
+	x.cells[i].Store(s)
+	x.used++
+}
+
+// slots yields every slot.
+func (x *index) slots() iter.Seq[*slot] {
+	return func(yield func(*slot) bool) {
+		for i := range x.cells {
+			if s := x.cells[i].Load(); s != nil && !yield(s) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package shard
+
+import (
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/elrar/state-gateway/state"
+)
+
+// shards is the number of parts with an index and an insertion lock of their own: far more than there are readers, so
+// that a start, when every engine is new, does not queue at one lock.
+const (
+	shardBits = 6
+	shards    = 1 << shardBits
+)
+
+// Config sizes a Table.
+type Config struct {
+	MaxEngines int // engines held at most; more are refused
+	History    int // states kept of each engine, ≥ 0
+	Rules      state.Rules
+}
+
+// Table holds the newest state of each engine. See the package comment for its concurrency.
+type Table struct {
+	cfg      Config
+	reserved atomic.Int64 // places taken: by the engines held and by those being inserted
+	engines  atomic.Int64 // in the indexes
+	removed  atomic.Uint64
+	parts    [shards]part
+}
+
+// part is one shard: an index that readers load, and the lock of those who replace it.
+type part struct {
+	mu    sync.Mutex
+	index atomic.Pointer[index]
+	_     [112]byte
+}
+
+// New returns an empty table.
+func New(cfg Config) *Table {
+	t := &Table{cfg: cfg}
+	for i := range t.parts {
+		t.parts[i].index.Store(newIndex(8))
+	}
+	return t
+}
+
+// Engines returns the number of engines held.
+func (t *Table) Engines() int { return int(t.engines.Load()) }
+
+// Removed returns the number of engines removed since the start.
+func (t *Table) Removed() uint64 { return t.removed.Load() }
+
+func (t *Table) part(hash uint64) *part { return &t.parts[hash>>(64-shardBits)] }
+
+// Apply applies a state that came from source at the instant at, and returns what became of it. Strings of in are
+// copied when they are kept: they may alias a buffer that the caller reuses. It allocates only for an engine it does
+// not hold and for a scheduling mode that is new to the engine: none of the usual ones, or of a state out of order.
+func (t *Table) Apply(in *state.State, source netip.AddrPort, at state.Instant) state.Outcome {
+	hash := xxhash.Sum64String(in.EngineID)
+	p := t.part(hash)
+	for {
+		s := p.index.Load().find(hash, in.EngineID)
+		if s == nil {
+			if outcome, inserted := t.insert(p, hash, in, source, at); inserted {
+				return outcome
+			}
+			continue // somebody else has inserted it
+		}
+		if outcome, ok := s.apply(in, source, at, &t.cfg.Rules); ok {
+			return outcome
+		}
+		runtime.Gosched() // it has just been removed: look again when the index is without it
+	}
+}
+
+// insert adds a new engine unless the table is full; inserted is false when the engine is there after all.
+func (t *Table) insert(p *part, hash uint64, in *state.State, source netip.AddrPort, at state.Instant) (outcome state.Outcome, inserted bool) {
+	if t.Engines() >= t.cfg.MaxEngines { // a flood of invented ids stays lock-free
+		return state.Refused, p.index.Load().find(hash, in.EngineID) == nil // it may have got the last place just now
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.index.Load().find(hash, in.EngineID) != nil {
+		return 0, false
+	}
+	if !t.reserve() {
+		return state.Refused, true
+	}
+	s := newSlot(hash, strings.Clone(in.EngineID), t.cfg.History)
+	outcome = s.first(in, source, at, &t.cfg.Rules)
+	p.index.Store(p.index.Load().with(s))
+	t.engines.Add(1)
+	return outcome, true
+}
+
+// reserve takes one of the table's places if there is one.
+func (t *Table) reserve() bool {
+	for {
+		n := t.reserved.Load()
+		if n >= int64(t.cfg.MaxEngines) {
+			return false
+		}
+		if t.reserved.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Get returns what is held of an engine.
+func (t *Table) Get(engineID string) (held state.Held, ok bool) {
+	s := t.find(engineID)
+	if s == nil {
+		return held, false
+	}
+	s.read(&held)
+	return held, true
+}
+
+// Range calls yield for each engine held until it returns false, in no particular order. The pointer is valid during
+// the call; what it points to may be copied and kept. Engines that come or go meanwhile may be seen or not.
+func (t *Table) Range(yield func(*state.Held) bool) {
+	var held state.Held
+	for i := range t.parts {
+		for s := range t.parts[i].index.Load().slots() {
+			s.read(&held)
+			if !yield(&held) {
+				return
+			}
+		}
+	}
+}
+
+// History returns the last states applied to an engine, oldest first, at most limit of them and no more than the table
+// keeps, as they were sent.
+func (t *Table) History(engineID string, limit int) (records []state.Record, ok bool) {
+	s := t.find(engineID)
+	if s == nil {
+		return nil, false
+	}
+	return s.readHistory(min(limit, t.cfg.History)), true
+}
+
+// PushInterval returns the observed time between an engine's real states; ok is false if it is not known.
+func (t *Table) PushInterval(engineID string) (interval time.Duration, ok bool) {
+	s := t.find(engineID)
+	if s == nil {
+		return 0, false
+	}
+	return state.PushInterval(s.readHistory(state.IntervalRecords), &t.cfg.Rules)
+}
+
+func (t *Table) find(engineID string) *slot {
+	hash := xxhash.Sum64String(engineID)
+	return t.part(hash).index.Load().find(hash, engineID)
+}
+
+// Sweep removes every engine that has been silent for longer than silence at the moment now, with its history, and
+// returns their number. A later state of a removed engine starts it afresh.
+func (t *Table) Sweep(now state.Instant, silence time.Duration) int {
+	removed := 0
+	for i := range t.parts {
+		removed += t.sweepPart(&t.parts[i], now, silence)
+	}
+	t.removed.Add(uint64(removed))
+	return removed
+}
+
+func (t *Table) sweepPart(p *part, now state.Instant, silence time.Duration) int {
+	dead := func(s *slot) bool { return now.Mono-s.receivedMono() > int64(silence) }
+	found := false
+	for s := range p.index.Load().slots() {
+		if dead(s) {
+			found = true
+			break
+		}
+	}
+	if !found {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var keep []*slot
+	removed := 0
+	for s := range p.index.Load().slots() {
+		if dead(s) && s.remove(func() bool { return dead(s) }) {
+			removed++
+		} else {
+			keep = append(keep, s)
+		}
+	}
+	t.reserved.Add(int64(-removed))
+	t.engines.Add(int64(-removed)) // before an engine can be found missing: its place is free for its return
+	p.index.Store(indexOf(keep))
+	return removed
+}
