@@ -1,0 +1,95 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// panicLogInterval is the shortest time between two messages about panics: one stack a second is enough to repair by
+// and too little to fill a disk with.
+const panicLogInterval = time.Second
+
+// api answers requests. Its fields are set by New and not changed afterwards; those that change guard themselves.
+type api struct {
+	table   Table
+	gateway Gateway
+	info    Info
+	log     *slog.Logger
+	panics  rate.Sometimes
+	buffers sync.Pool // of *[]byte
+	states  load      // readers of the engines' states
+	scrapes load      // readers of the metrics: however many of the others stall, these are not refused
+	metrics *metrics
+	index   []endpoint
+	routes  map[string]http.Handler // by path, matched exactly
+	unknown http.Handler            // for every other path
+}
+
+// endpoint is one path that is answered.
+type endpoint struct {
+	path   string
+	name   string   // the handler label of the metrics: never anything that a client sent
+	params []string // the query parameters it knows, each at most once in a request; any other is an error
+	load   *load    // not nil: the answer grows with the number of engines, and counts here
+	kind   string   // the answer's Content-Type if it is not JSON
+	render func(dst []byte, query url.Values) ([]byte, *problem)
+}
+
+func (a *api) endpoints() []endpoint {
+	return []endpoint{
+		{path: "/", name: "index", render: a.renderIndex},
+		{path: "/v1/engine-states", name: "engine_states", params: []string{"stale"}, load: &a.states, render: a.renderEngineStates},
+		{path: "/v1/engines", name: "engines", params: []string{"engine_id", "status"}, load: &a.states, render: a.renderEngines},
+		{path: "/v1/history", name: "history", params: []string{"engine_id", "limit"}, load: &a.states, render: a.renderHistory},
+		{path: "/v1/stats", name: "stats", render: a.renderStats},
+		{path: "/stats", name: "stats", render: a.renderStats},
+		{path: "/metrics", name: "metrics", load: &a.scrapes, kind: metricsType, render: a.renderMetrics},
+		{path: "/livez", name: "livez", render: a.renderLive},
+		{path: "/readyz", name: "readyz", render: a.renderReady},
+		{path: "/version", name: "version", render: a.renderVersion},
+	}
+}
+
+// New returns the handler of every path. The log gets nothing but panics, at most one a second.
+func New(table Table, gw Gateway, info Info, log *slog.Logger) http.Handler {
+	turns := newTurns()
+	a := &api{
+		table:   table,
+		gateway: gw,
+		info:    info,
+		log:     log,
+		panics:  rate.Sometimes{Interval: panicLogInterval},
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
+		states:  load{turns: turns},
+		scrapes: load{turns: turns},
+		metrics: newMetrics(gw, info),
+		routes:  map[string]http.Handler{},
+	}
+	a.index = a.endpoints()
+	for _, e := range a.index {
+		a.routes[e.path] = a.metrics.instrument(e.name, a.answer(e))
+	}
+	a.unknown = a.metrics.instrument("unknown", http.HandlerFunc(answerUnknown))
+	return a
+}
+
+// ServeHTTP implements http.Handler. Paths are matched exactly: nothing is cleaned and nobody is redirected.
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	route, ok := a.routes[r.URL.Path]
+	if !ok {
+		route = a.unknown
+	}
+	route.ServeHTTP(w, r)
+}
+
+func answerUnknown(w http.ResponseWriter, r *http.Request) {
+	problemf(http.StatusNotFound, "nothing is at %q; GET / lists what there is", r.URL.Path).write(w)
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"runtime"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/expfmt"
+)
+
+const (
+	// namespace is what the name of every metric of this program begins with; see engineNamespace for those of engines.
+	namespace = "elrar_gateway"
+
+	// metricsType is the one form of /metrics, Prometheus' text. Every scraper takes it.
+	metricsType = "text/plain; version=" + expfmt.TextVersion + "; charset=utf-8"
+)
+
+// metrics is the registry behind /metrics, and the account of the HTTP requests themselves.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics(gw Gateway, info Info) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace,
+			Name:      "http_requests_total",
+			Help:      "HTTP requests answered.",
+		}, []string{"handler", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace,
+			Name:      "http_request_duration_seconds",
+			Help:      "Time from a request's headers to the end of its answer, which a slow reader prolongs.",
+			// 0.1 ms, a small answer, to 26 s, just under the write timeout.
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
+		}, []string{"handler"}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace:   namespace,
+		Name:        "build_info",
+		Help:        "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": info.Version, "revision": info.Revision, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	m.registry.MustRegister(
+		newCollector(gw),
+		m.requests,
+		m.duration,
+		build,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// instrument counts and times what next answers, under the name handler.
+func (m *metrics) instrument(handler string, next http.Handler) http.Handler {
+	label := prometheus.Labels{"handler": handler}
+	next = promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(label), next)
+	return promhttp.InstrumentHandlerDuration(m.duration.MustCurryWith(label), next)
+}
+
+// renderMetrics appends the exposition: the registry's by the library, the engines' by appendEngineMetrics.
+func (a *api) renderMetrics(dst []byte, _ url.Values) ([]byte, *problem) {
+	families, err := a.metrics.registry.Gather()
+	if err != nil {
+		return nil, problemf(http.StatusInternalServerError, "the metrics cannot be gathered: %s", err)
+	}
+	text := bytes.NewBuffer(dst)
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(text, family); err != nil {
+			return nil, problemf(http.StatusInternalServerError, "a metric cannot be written: %s", err)
+		}
+	}
+	dst = text.Bytes()
+	if a.info.EngineMetrics {
+		dst = appendEngineMetrics(dst, a.engines(allEngines), a.gateway.Now(), &a.info.Rules)
+	}
+	return bytes.TrimSuffix(dst, []byte{'\n'}), nil // which every answer gets
+}

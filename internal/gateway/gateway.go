@@ -1,0 +1,236 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/elrar/state-gateway/decode"
+	"github.com/elrar/state-gateway/engine"
+	"github.com/elrar/state-gateway/internal/config"
+	"github.com/elrar/state-gateway/journal"
+	"github.com/elrar/state-gateway/shard"
+	"github.com/elrar/state-gateway/state"
+)
+
+const (
+	// sweepInterval is how often silent engines are looked for: they must be gone within a second after their time.
+	sweepInterval = 500 * time.Millisecond
+
+	// slowestAgent is the longest interval in which a living agent sends something: a heartbeat every 2 s, and slack.
+	slowestAgent = 2500 * time.Millisecond
+
+	// endLimit is how long the end may take once nothing is received any more: writing out a full queue takes a slow disk
+	// a second. A file system that does not answer at all (a dead server's) is not waited for.
+	endLimit = 4 * time.Second
+
+	// deafLimit is how long a reader may be failing before the gateway counts as not alive.
+	deafLimit = 5 * time.Second
+)
+
+// Gateway is a gateway with bound sockets. New makes it, Run runs it. Its other methods are safe from any goroutine,
+// during Run and after it.
+type Gateway struct {
+	settings config.Settings
+	rules    state.Rules
+	log      *slog.Logger
+	started  time.Time // the origin of its instants
+
+	engine    *engine.Engine
+	table     *shard.Table
+	journal   *journal.Journal // nil with the log off
+	pipelines []*pipeline
+	notices   *notices
+	stopping  atomic.Bool
+}
+
+// LogFileError says that the state log's file is another process's or no state log.
+type LogFileError struct {
+	Err error // a *journal.HeldError or a *journal.ForeignError
+}
+
+func (e *LogFileError) Error() string { return e.Err.Error() }
+func (e *LogFileError) Unwrap() error { return e.Err }
+
+// New binds the UDP sockets and opens the state log. An error is the sockets' or a *LogFileError, and means that nothing
+// is left open.
+func New(settings config.Settings, log *slog.Logger) (*Gateway, error) {
+	e, err := engine.Listen(engine.Config{
+		Address:       settings.BindAddress,
+		Port:          settings.UDPPort,
+		Workers:       settings.Workers,
+		BatchSize:     settings.BatchSize,
+		MaxDatagram:   settings.MaxDatagram,
+		ReceiveBuffer: settings.ReceiveBuffer,
+		Broadcast:     settings.NetworkMode == config.Broadcast,
+	})
+	if err != nil {
+		return nil, err
+	}
+	rules := state.Rules{
+		StaleThreshold: settings.StaleThreshold,
+		SenderClock:    settings.SenderClock,
+		HeartbeatMerge: settings.HeartbeatMerge,
+		WatchSources:   settings.NetworkMode == config.Unicast,
+	}
+	g := &Gateway{
+		settings: settings,
+		rules:    rules,
+		log:      log,
+		started:  time.Now(),
+		engine:   e,
+		table:    shard.New(shard.Config{MaxEngines: settings.MaxEngines, History: settings.History, Rules: rules}),
+		notices:  newNotices(log),
+	}
+	if settings.EnableLog {
+		g.journal, err = journal.New(journal.Config{
+			Path:         settings.LogFile,
+			Appenders:    e.Workers(),
+			Log:          log,
+			Mode:         settings.LogMode,
+			SyncInterval: settings.LogSyncInterval,
+			MinFree:      int64(settings.LogMinFree),
+			MaxSize:      int64(settings.LogMaxSize),
+			Keep:         settings.LogKeep,
+			Compress:     journal.Compression(settings.LogCompress),
+		})
+		if err != nil {
+			e.Close()
+			return nil, &LogFileError{err}
+		}
+	}
+	for i := range e.Workers() {
+		p := &pipeline{origin: g.started, decoder: decode.New(), table: g.table, notices: g.notices}
+		if g.journal != nil {
+			p.log = g.journal.Appender(i)
+		}
+		g.pipelines = append(g.pipelines, p)
+	}
+	return g, nil
+}
+
+// Close releases what a gateway that is not going to run has open. Run does it itself.
+func (g *Gateway) Close() error {
+	err := g.engine.Close()
+	if g.journal != nil {
+		err = errors.Join(err, g.journal.Close())
+	}
+	return err
+}
+
+// ReopenLog makes the state log go on in whatever file is at its path, which it otherwise finds out by itself a little
+// later.
+func (g *Gateway) ReopenLog() {
+	if g.journal != nil {
+		g.journal.Reopen()
+	}
+}
+
+// Degraded returns why states are missing from the state log at present, or "" while they are not.
+func (g *Gateway) Degraded() string {
+	if g.journal == nil {
+		return ""
+	}
+	return g.journal.Trouble()
+}
+
+// UDPAddress returns the address that engines send to.
+func (g *Gateway) UDPAddress() netip.AddrPort { return g.engine.Address() }
+
+// Table returns the table of the newest states.
+func (g *Gateway) Table() *shard.Table { return g.table }
+
+// Rules returns the rules that statuses go by.
+func (g *Gateway) Rules() state.Rules { return g.rules }
+
+// Now returns the present instant, for ages.
+func (g *Gateway) Now() state.Instant {
+	now := time.Now()
+	return state.Instant{Mono: int64(now.Sub(g.started)), Wall: now.UnixNano()}
+}
+
+// Run receives until ctx is done, then drains: what the kernel has queued is still applied, what was applied is
+// written and synced. It returns nil after a clean stop, or the error that ended it.
+func (g *Gateway) Run(ctx context.Context) error {
+	g.warnOfSmallBuffers()
+
+	// The helpers outlive the readers: each stops only when nothing can come from the front any more.
+	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBehind()
+	var helpers errgroup.Group
+	helpers.Go(func() error { g.notices.run(behind); return nil })
+	helpers.Go(func() error { g.sweep(behind); return nil })
+	helpers.Go(func() error { newAdvisor(g.table, &g.rules, g.log).run(behind, g.Now); return nil })
+	if g.journal != nil {
+		helpers.Go(func() error {
+			if err := g.journal.Run(behind); err != nil {
+				return fmt.Errorf("state log: %w", err)
+			}
+			return nil
+		})
+	}
+
+	stop := context.AfterFunc(ctx, func() { g.stopping.Store(true) })
+	defer stop()
+	err := g.engine.Run(ctx, func(reader int) engine.Handler { return g.pipelines[reader] })
+	g.stopping.Store(true)
+	err = errors.Join(err, g.engine.Close())
+	stopBehind()
+	ended := make(chan error, 1)
+	go func() { ended <- helpers.Wait() }()
+	select {
+	case helpersErr := <-ended:
+		return errors.Join(err, helpersErr)
+	case <-time.After(endLimit):
+		return errors.Join(err, errors.New("the state log's disk does not answer: its last lines are lost"))
+	}
+}
+
+// sweep removes silent engines, and follows the kernel's drop counters across their wrap-arounds.
+func (g *Gateway) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if n := g.table.Sweep(g.Now(), g.settings.RemoveAfter); n > 0 {
+				g.log.Info("silent engines removed", "engines", n, "silent_for", g.settings.RemoveAfter.String())
+			}
+			g.engine.KernelDrops()
+		}
+	}
+}
+
+func (g *Gateway) warnOfSmallBuffers() {
+	granted := g.engine.ReceiveBuffers()[0]
+	if granted < g.settings.ReceiveBuffer {
+		g.log.Warn("the system grants a smaller receive buffer than asked for; bursts may be dropped",
+			"asked", g.settings.ReceiveBuffer, "granted", granted,
+			"remedy", fmt.Sprintf("sysctl -w net.core.rmem_max=%d, or run with CAP_NET_ADMIN", g.settings.ReceiveBuffer))
+	}
+}
+
+// Ready returns nil when routers can rely on the table: every living engine has been heard since the start, and the
+// gateway is not stopping. Otherwise it returns the reason.
+func (g *Gateway) Ready() error {
+	if g.stopping.Load() {
+		return errors.New("stopping")
+	}
+	settle := max(g.settings.StaleThreshold, slowestAgent)
+	if left := settle - time.Since(g.started); left > 0 {
+		return fmt.Errorf("started %v ago; engines may not all have been heard for another %v",
+			(settle - left).Round(time.Millisecond), left.Round(time.Millisecond))
+	}
+	return g.Live()
+}
+
+// Live returns nil while every reader can receive, or the reason why the gateway is better restarted.
+func (g *Gateway) Live() error { return g.engine.Live(deafLimit) }
