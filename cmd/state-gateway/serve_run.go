@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/elrar/state-gateway/engine"
+	"github.com/elrar/state-gateway/internal/api"
+	"github.com/elrar/state-gateway/internal/config"
+	"github.com/elrar/state-gateway/internal/gateway"
+	"github.com/elrar/state-gateway/state"
+)
+
+// httpGrace is how long answers under way may take after everything else has stopped.
+const httpGrace = time.Second
+
+// service is a gateway with its HTTP side, both bound.
+type service struct {
+	gateway *gateway.Gateway
+	http    *api.Server
+	log     *slog.Logger
+}
+
+// newService binds the UDP port and the HTTP address. An error names the setting that cannot be served.
+func newService(s config.Settings, log *slog.Logger) (*service, error) {
+	g, err := gateway.New(s, log)
+	if _, ok := errors.AsType[*gateway.LogFileError](err); ok {
+		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_LOG_FILE=%s: %w", s.LogFile, err), "")
+	} else if err != nil {
+		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_UDP_PORT=%d, VLLM_STATE_GATEWAY_BIND_ADDRESS=%v: %w", s.UDPPort, s.BindAddress, err),
+			engine.AddressTrouble(err, s.BindAddress))
+	}
+	v, r := build()
+	handler := api.New(g.Table(), g, api.Info{
+		NetworkMode:   string(s.NetworkMode),
+		BindAddress:   s.BindAddress.String(),
+		UDPPort:       int(g.UDPAddress().Port()),
+		Rules:         g.Rules(),
+		EngineMetrics: s.EngineMetrics,
+		Started:       g.Now(),
+		Version:       v,
+		Revision:      r,
+	}, log)
+	server, err := api.Listen(s.HTTPAddress, handler, log)
+	if err != nil {
+		return nil, errors.Join(unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_HTTP_ADDRESS=%s: %w", s.HTTPAddress, err), httpTrouble(err)), g.Close())
+	}
+	return &service{gateway: g, http: server, log: log}, nil
+}
+
+// unavailable makes an error that ends the process with the code for "cannot serve".
+func unavailable(err error, explanation string) error {
+	if explanation != "" {
+		err = fmt.Errorf("%w: %s", err, explanation)
+	}
+	return &exitError{exitUnavailable, err}
+}
+
+func httpTrouble(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another process has this address"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no address of this host or container"
+	default:
+		return ""
+	}
+}
+
+// httpAddress returns where the HTTP side listens.
+func (s *service) httpAddress() netip.AddrPort {
+	return netip.MustParseAddrPort(s.http.Addr().String())
+}
+
+// run receives and answers until ctx is done or one of both fails. HTTP goes on while the gateway drains, so that
+// routers see that it is stopping; it ends last.
+func (s *service) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(s.http.Serve)
+	group.Go(func() error {
+		err := s.gateway.Run(ctx)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
+		defer cancel()
+		if s.http.Shutdown(grace) != nil {
+			s.log.Info("HTTP answers under way were cut off")
+		}
+		return err
+	})
+	return group.Wait()
+}
+
+// serve runs the gateway until ctx ends.
+func serve(ctx context.Context, settings config.Settings, log *slog.Logger) error {
+	hangups := make(chan os.Signal, 1) // before there is anything to reopen: it must not end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	s, err := newService(settings, log)
+	if err != nil {
+		return err
+	}
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				s.gateway.ReopenLog()
+			}
+		}
+	}()
+	v, _ := build()
+	logFile := settings.LogFile
+	if !settings.EnableLog {
+		logFile = "off"
+	}
+	log.Info("state gateway started", "version", v, "network_mode", string(settings.NetworkMode),
+		"udp", s.gateway.UDPAddress().String(), "sockets", len(s.gateway.Statistics().Sockets),
+		"http", s.http.Addr().String(), "state_log", logFile, "stale_threshold", settings.StaleThreshold.String())
+	stop := context.AfterFunc(ctx, func() { log.Info("stopping", "cause", context.Cause(ctx).Error()) })
+	defer stop()
+	err = s.run(ctx)
+	logFinalFigures(log, s.gateway.Statistics())
+	return err
+}
+
+// logFinalFigures says in one message what became of every datagram.
+func logFinalFigures(log *slog.Logger, s gateway.Statistics) {
+	var dropped uint64
+	for _, socket := range s.Sockets {
+		dropped += socket.KernelDropped
+	}
+	var rejected []any
+	for reason := state.Accepted + 1; int(reason) < state.Reasons; reason++ {
+		rejected = append(rejected, slog.Uint64(reason.String(), s.Rejected[reason]))
+	}
+	log.Info("final figures", "received", s.Received, "applied", s.Applied, "duplicate", s.Duplicate,
+		"out_of_order", s.OutOfOrder,
+		"clock_reset", s.ClockReset, "heartbeats", s.Heartbeats, "removed", s.Removed, slog.Group("rejected", rejected...), "kernel_dropped", dropped,
+		"logged", s.Log.Written, "log_dropped", s.Log.Dropped(), "log_queued", s.Log.Queued, "read_errors", s.ReadErrors)
+}
