@@ -1,0 +1,2 @@
+// Package results reads the raw results under bench/results, for the plots and the tables.
+package results
