@@ -7,3 +7,10 @@ import "github.com/elrar/state-gateway/state"
 func (d *Decoder) General(payload []byte, s *state.State) state.Reason { return d.general(payload, s) }
 
 func Usual(payload []byte, s *state.State) (line []byte, ok bool) { return usual(payload, s) }
+
+func Quotient(n, d uint64) float64 { return quotient(n, d) }
+
+func Digits(b []byte, at int, v uint64) (uint64, int) {
+	c := cursor{b: b, i: at}
+	return c.digits(v)
+}

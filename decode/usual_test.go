@@ -2,8 +2,10 @@ package decode_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -140,4 +142,66 @@ func length(t *testing.T, n int) int {
 		return n / 20
 	}
 	return n
+}
+
+// TestQuotient holds the rounding to strconv's, with quotients half way between two floats and next to that.
+func TestQuotient(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 9))
+	check := func(n uint64, fraction int) {
+		t.Helper()
+		digits := fmt.Sprintf("%0*d", fraction+1, n)
+		text := digits[:len(digits)-fraction] + "." + digits[len(digits)-fraction:]
+		want, err := strconv.ParseFloat(strings.TrimSuffix(text, "."), 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := uint64(1)
+		for range fraction {
+			d *= 10
+		}
+		if got := decode.Quotient(n, d); got != want {
+			t.Errorf("%s: %v, want %v", text, got, want)
+		}
+	}
+	for fraction := range 20 {
+		for _, n := range []uint64{0, 1, 9, 10, 1<<53 - 1, 1 << 53, 1<<53 + 1, 1<<53 + 2, 1<<53 + 3, 1<<54 + 2, 1<<54 + 6, 1<<63 - 1, 1 << 63, math.MaxUint64} {
+			check(n, fraction)
+		}
+		for range 20_000 {
+			check(random.Uint64()>>random.IntN(64), fraction)
+		}
+	}
+	// k + 1/2^i is half way between two floats where k has 53-i bits behind its first.
+	for i, five := 0, uint64(1); i <= 4; i, five = i+1, five*5 {
+		for range 20_000 {
+			k := uint64(1)<<(53-i) | random.Uint64N(1<<(53-i))
+			if i == 0 {
+				k &^= 1
+			}
+			half := k*five<<i + five
+			check(half-1, i)
+			check(half, i)
+			check(half+1, i)
+		}
+	}
+}
+
+// TestDigits has runs of 0 to 19 digits at every distance from the end of the datagram, followed by each byte there is.
+func TestDigits(t *testing.T) {
+	for n := range 20 {
+		for tail := range 20 {
+			for other := range 256 {
+				if '0' <= other && other <= '9' {
+					continue
+				}
+				digits := "9876543210123456789"[:n]
+				text := "12345678" + digits + strings.Repeat(string([]byte{byte(other)}), tail)
+				want, _ := strconv.ParseUint("7"+digits, 10, 64)
+				got, length := decode.Digits([]byte(text), 8, 7)
+				if got != want && n < 19 || length != n { // the 7 and 19 digits are too many
+					t.Fatalf("%q: %d of %d digits, want %d of %d", text, got, length, want, n)
+				}
+			}
+		}
+	}
 }

@@ -282,11 +282,11 @@ func (f *file) fail(op Op, err error) {
 
 // begin says that lines are being dropped from now on.
 func (f *file) begin(why string) {
-	f.trouble.Store(&why)
 	if !f.failing {
 		f.failing = true
 		f.cfg.Log.Error("state log: cannot write; states are dropped from it until that works again", "file", f.cfg.Path, "error", why)
 	}
+	f.trouble.Store(&why) // last: whoever sees the trouble finds the message
 }
 
 // recovered says that it works again.

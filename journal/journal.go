@@ -164,9 +164,10 @@ func (j *Journal) watch(ctx context.Context) {
 			dropped := j.droppedRing()
 			switch {
 			case dropped > seen:
-				if last = now; !j.behind.Swap(true) {
+				if last = now; !j.behind.Load() {
 					before = seen
 					j.file.cfg.Log.Error("state log: the file takes the lines too slowly; states are dropped from it", "file", j.file.cfg.Path)
+					j.behind.Store(true) // whoever sees the trouble finds the message
 				}
 			case j.behind.Load() && now.Sub(last) >= calm:
 				j.behind.Store(false)
