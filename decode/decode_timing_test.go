@@ -1,11 +1,14 @@
 package decode_test
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/valyala/fastjson"
 
 	"github.com/elrar/state-gateway/decode"
+	"github.com/elrar/state-gateway/internal/traffic"
 	"github.com/elrar/state-gateway/state"
 )
 
@@ -31,6 +34,24 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkDecodeStream decodes the datagrams of a fleet. Their digits differ, in number too, which a processor that has
+// learned one datagram by heart does not feel.
+func BenchmarkDecodeStream(b *testing.B) {
+	var payloads [4096][]byte
+	for i := range payloads {
+		s := traffic.NewAgent(fmt.Sprintf("http://10.0.%d.%d:8000", i/256, i%256), uint64(i)).Next(time.UnixMilli(1_755_532_567_495 + int64(i)))
+		payloads[i] = s.AppendJSON(nil)
+	}
+	d := decode.New()
+	var s state.State
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if reason := d.Decode(payloads[i%len(payloads)], &s); reason != 0 {
+			b.Fatal(reason)
+		}
 	}
 }
 

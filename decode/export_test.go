@@ -9,8 +9,3 @@ func (d *Decoder) General(payload []byte, s *state.State) state.Reason { return 
 func Usual(payload []byte, s *state.State) (line []byte, ok bool) { return usual(payload, s) }
 
 func Quotient(n, d uint64) float64 { return quotient(n, d) }
-
-func Digits(b []byte, at int, v uint64) (uint64, int) {
-	c := cursor{b: b, i: at}
-	return c.digits(v)
-}

@@ -109,86 +109,83 @@ func plainLength(b []byte) int {
 	return n
 }
 
-// digits reads decimal digits behind those in v, eight at a time and without a branch on how many there are: lengths vary,
-// and a processor guesses them wrongly. It returns what they make together, which overflows beyond 19, and their count.
-func (c *cursor) digits(v uint64) (uint64, int) {
-	first := c.i
-	for {
-		var w uint64 // the next eight bytes, the first one lowest; zeros beyond the end
-		if left := len(c.b) - c.i; left >= 8 {
-			w = binary.LittleEndian.Uint64(c.b[c.i:])
-		} else if left > 0 && len(c.b) >= 8 {
-			w = binary.LittleEndian.Uint64(c.b[len(c.b)-8:]) >> (64 - 8*left)
-		}
-		w ^= ones * '0' // digits become 0 … 9
-		other := ((w&^highs + ones*(0x80-10)) | w) & highs
-		n := bits.TrailingZeros64(other) / 8
-		v = v*powersOf10[n] + eightDigits(w<<(64-8*n))
-		if c.i += n; n < 8 {
-			return v, c.i - first
-		}
-	}
-}
-
-// eightDigits returns the number with the decimal digits in the bytes of w, the highest in the lowest byte: neighbours
-// are joined into pairs, those into fours, and those into eight.
-func eightDigits(w uint64) uint64 {
-	w = (w*10 + w>>8) & 0x00FF_00FF_00FF_00FF
-	w = (w*100 + w>>16) & 0x0000_FFFF_0000_FFFF
-	return (w*10_000 + w>>32) & 0xFFFF_FFFF
-}
-
 // integer reads an integer of least … 2^53 that no fraction and no exponent follows.
 func (c *cursor) integer(v *int64, least int64) bool {
 	c.space()
-	negative := c.i < len(c.b) && c.b[c.i] == '-'
+	b, i := c.b, c.i
+	negative := i < len(b) && b[i] == '-'
 	if negative {
-		c.i++
+		i++
 	}
-	first := c.i
-	u, digits := c.digits(0)
+	first := i
+	var n int64
+	for i < len(b) && b[i]-'0' <= 9 {
+		n = n*10 + int64(b[i]-'0')
+		i++
+	}
+	digits := i - first
 	// 16 digits hold 2^53 and do not overflow; a leading zero stands alone; what ends the number is not part of one.
-	if digits == 0 || digits > 16 || digits > 1 && c.b[first] == '0' || c.i == len(c.b) || c.b[c.i] != ',' {
+	if digits == 0 || digits > 16 || digits > 1 && b[first] == '0' || i == len(b) || b[i] != ',' {
 		return false
 	}
-	n := int64(u)
 	if negative {
 		n = -n
 	}
-	*v = n
-	return least <= n && n <= state.MaxInteger
+	if n < least || n > state.MaxInteger {
+		return false
+	}
+	*v, c.i = n, i
+	return true
 }
 
 // number reads a number ≥ 0 in fixed notation.
 func (c *cursor) number(v *float64) bool {
 	c.space()
-	first := c.i
-	mantissa, whole := c.digits(0)
-	if whole == 0 || whole > 1 && c.b[first] == '0' {
+	b, i := c.b, c.i
+	first := i
+	var mantissa uint64
+	for i < len(b) && b[i]-'0' <= 9 {
+		mantissa = mantissa*10 + uint64(b[i]-'0')
+		i++
+	}
+	whole := i - first
+	if whole == 0 || whole > 1 && b[first] == '0' {
 		return false
 	}
 	fraction := 0
-	if c.i < len(c.b) && c.b[c.i] == '.' {
-		c.i++
-		if mantissa, fraction = c.digits(mantissa); fraction == 0 {
+	if i < len(b) && b[i] == '.' {
+		i++
+		point := i
+		for i < len(b) && b[i]-'0' <= 9 {
+			mantissa = mantissa*10 + uint64(b[i]-'0')
+			i++
+		}
+		if fraction = i - point; fraction == 0 {
 			return false
 		}
 	}
-	if c.i == len(c.b) || c.b[c.i] != ',' && c.b[c.i] != '}' {
+	if i == len(b) || b[i] != ',' && b[i] != '}' {
 		return false
 	}
 	if whole+fraction <= 19 { // fits in 64 bits
 		*v = quotient(mantissa, powersOf10[fraction])
-		return true
+	} else {
+		f, err := strconv.ParseFloat(aliasString(b[first:i]), 64)
+		if err != nil {
+			return false
+		}
+		*v = f
 	}
-	var err error
-	*v, err = strconv.ParseFloat(aliasString(c.b[first:c.i]), 64)
-	return err == nil
+	c.i = i
+	return true
 }
 
-// quotient returns the float64 nearest to n/d, for d > 0: the first 63 or 64 bits of the quotient, with the last one set
-// if anything follows, round as the whole quotient does.
+// quotient returns the float64 nearest to n/d, for a d > 0 that a float64 holds exactly.
 func quotient(n, d uint64) float64 {
+	if n <= 1<<53 { // exact too: one rounding, and the right one
+		return float64(int64(n)) / float64(d)
+	}
+	// The first 63 or 64 bits of the quotient, with the last one set if anything follows, round as the whole of it does.
 	shiftN, shiftD := bits.LeadingZeros64(n), bits.LeadingZeros64(d)
 	n, d = n<<shiftN, d<<shiftD
 	q, rest := bits.Div64(n>>1, n<<63, d)

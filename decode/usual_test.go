@@ -185,23 +185,3 @@ func TestQuotient(t *testing.T) {
 		}
 	}
 }
-
-// TestDigits has runs of 0 to 19 digits at every distance from the end of the datagram, followed by each byte there is.
-func TestDigits(t *testing.T) {
-	for n := range 20 {
-		for tail := range 20 {
-			for other := range 256 {
-				if '0' <= other && other <= '9' {
-					continue
-				}
-				digits := "9876543210123456789"[:n]
-				text := "12345678" + digits + strings.Repeat(string([]byte{byte(other)}), tail)
-				want, _ := strconv.ParseUint("7"+digits, 10, 64)
-				got, length := decode.Digits([]byte(text), 8, 7)
-				if got != want && n < 19 || length != n { // the 7 and 19 digits are too many
-					t.Fatalf("%q: %d of %d digits, want %d of %d", text, got, length, want, n)
-				}
-			}
-		}
-	}
-}
