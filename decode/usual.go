@@ -19,14 +19,14 @@ func usual(payload []byte, s *state.State) (line []byte, ok bool) {
 	c := cursor{b: payload}
 	c.i = skipSpace(payload, 0)
 	start := c.i
-	ok = c.literal(`{"engine_id":`) && c.text(&s.EngineID, state.MaxEngineIDLength) &&
-		c.name(`"timestamp_ms":`) && c.integer(&s.TimestampMs, 0) &&
-		c.name(`"latency_pred_ms":`) && c.number(&s.LatencyPredMs) &&
-		c.name(`"scheduling_mode":`) && c.text(&s.SchedulingMode, state.MaxModeLength) &&
-		c.name(`"pending_tokens_total":`) && c.integer(&s.PendingTokensTotal, 0) &&
-		c.name(`"kv_cache_free_blocks":`) && c.integer(&s.KVCacheFreeBlocks, state.Unknown) &&
-		c.name(`"kv_cache_total_blocks":`) && c.integer(&s.KVCacheTotalBlocks, state.Unknown) &&
-		c.name(`"engine_capacity":`) && c.number(&s.EngineCapacity) &&
+	ok = c.literal(`{"engine_id":`) && c.space() && c.text(&s.EngineID, state.MaxEngineIDLength) &&
+		c.name(`, "timestamp_ms": `) && c.integer(&s.TimestampMs, 0) &&
+		c.name(`, "latency_pred_ms": `) && c.number(&s.LatencyPredMs) &&
+		c.name(`, "scheduling_mode": `) && c.text(&s.SchedulingMode, state.MaxModeLength) &&
+		c.name(`, "pending_tokens_total": `) && c.integer(&s.PendingTokensTotal, 0) &&
+		c.name(`, "kv_cache_free_blocks": `) && c.integer(&s.KVCacheFreeBlocks, state.Unknown) &&
+		c.name(`, "kv_cache_total_blocks": `) && c.integer(&s.KVCacheTotalBlocks, state.Unknown) &&
+		c.name(`, "engine_capacity": `) && c.number(&s.EngineCapacity) &&
 		c.literal(`}`)
 	if !ok {
 		return nil, false
@@ -50,25 +50,20 @@ func (c *cursor) literal(text string) bool {
 }
 
 // space goes past one space, if there is one.
-func (c *cursor) space() {
+func (c *cursor) space() bool {
 	if c.i < len(c.b) && c.b[c.i] == ' ' {
 		c.i++
 	}
+	return true
 }
 
-// name goes past a comma, and a name with its quotes and colon.
+// name goes past a comma, a name and its colon: text, which has a space after each of the two, with those or without.
 func (c *cursor) name(text string) bool {
-	if c.i >= len(c.b) || c.b[c.i] != ',' {
-		return false
-	}
-	c.i++
-	c.space()
-	return c.literal(text)
+	return c.literal(text) || c.literal(text[:1]) && c.space() && c.literal(text[2:len(text)-1]) && c.space()
 }
 
 // text reads a string of 1 to limit bytes of printable ASCII.
 func (c *cursor) text(s *string, limit int) bool {
-	c.space()
 	if c.i >= len(c.b) || c.b[c.i] != '"' {
 		return false
 	}
@@ -111,7 +106,6 @@ func plainLength(b []byte) int {
 
 // integer reads an integer of least … 2^53 that no fraction and no exponent follows.
 func (c *cursor) integer(v *int64, least int64) bool {
-	c.space()
 	b, i := c.b, c.i
 	negative := i < len(b) && b[i] == '-'
 	if negative {
@@ -140,7 +134,6 @@ func (c *cursor) integer(v *int64, least int64) bool {
 
 // number reads a number ≥ 0 in fixed notation.
 func (c *cursor) number(v *float64) bool {
-	c.space()
 	b, i := c.b, c.i
 	first := i
 	var mantissa uint64
