@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"internal/api":          {"state", "internal/gateway"},
 	"internal/traffic":      {"state", "internal/mmsg"},
 	"internal/needs":        {},
+	"replay":                {},
 	"bench":                 {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
