@@ -54,18 +54,19 @@ func listen(address string, handler http.Handler, log *slog.Logger, l limits) (*
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
-		http: &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: l.readHeader,
-			ReadTimeout:       l.read,
-			WriteTimeout:      l.write,
-			IdleTimeout:       l.idle,
-			MaxHeaderBytes:    l.header,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		},
-		listener: netutil.LimitListener(listener, l.connections),
-	}, nil
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: l.readHeader,
+		ReadTimeout:       l.read,
+		WriteTimeout:      l.write,
+		IdleTimeout:       l.idle,
+		MaxHeaderBytes:    l.header,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if a, ok := handler.(*api); ok {
+		server.RegisterOnShutdown(a.hub.stop) // streams do not end by themselves
+	}
+	return &Server{http: server, listener: netutil.LimitListener(listener, l.connections)}, nil
 }
 
 // Addr returns the address that is bound.
