@@ -49,11 +49,20 @@ func Listen(address string, handler http.Handler, log *slog.Logger) (*Server, er
 	return listen(address, handler, log, defaultLimits())
 }
 
+// On returns the server for an address that is bound already; it closes the listener.
+func On(listener net.Listener, handler http.Handler, log *slog.Logger) *Server {
+	return on(listener, handler, log, defaultLimits())
+}
+
 func listen(address string, handler http.Handler, log *slog.Logger, l limits) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
+	return on(listener, handler, log, l), nil
+}
+
+func on(listener net.Listener, handler http.Handler, log *slog.Logger, l limits) *Server {
 	return &Server{
 		http: &http.Server{
 			Handler:           handler,
@@ -65,7 +74,7 @@ func listen(address string, handler http.Handler, log *slog.Logger, l limits) (*
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		},
 		listener: netutil.LimitListener(listener, l.connections),
-	}, nil
+	}
 }
 
 // Addr returns the address that is bound.
