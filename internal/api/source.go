@@ -44,7 +44,7 @@ type Gateway interface {
 // Info is what does not change while the gateway runs.
 type Info struct {
 	NetworkMode   string        // as configured: unicast or broadcast
-	BindAddress   string        // as configured
+	BindAddress   string        // as configured, or a passed socket's
 	UDPPort       int           // the port that is bound
 	Rules         state.Rules   // by which status and age are told
 	EngineMetrics bool          // /metrics shows each engine
