@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/traffic":      {"state", "internal/mmsg"},
 	"internal/needs":        {},
 	"replay":                {},
+	"client":                {},
 	"bench":                 {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
