@@ -126,14 +126,14 @@ func (r *running) stop(t *testing.T) int {
 func await(t *testing.T, what string, holds func() (ok bool, last string)) {
 	t.Helper()
 	last := ""
-	for deadline := time.Now().Add(40 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		ok, now := holds()
 		if ok {
 			return
 		}
 		last = now
 	}
-	t.Fatalf("%s: not within 40 s: %s", what, last)
+	t.Fatalf("%s: not within 90 s: %s", what, last)
 }
 
 // awaitLines waits until a file has as many lines.

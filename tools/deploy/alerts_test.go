@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +52,27 @@ func TestAlertsNameWhatIsExported(t *testing.T) {
 		}
 		if len(rule.Annotations["summary"]) < 20 || len(rule.Annotations["description"]) < 40 {
 			t.Errorf("%s: %v", rule.Alert, rule.Annotations)
+		}
+	}
+}
+
+// Whatever docs/metrics.md marks as loss, or as wrong, has an alert.
+func TestLossHasAnAlert(t *testing.T) {
+	text, err := os.ReadFile(root + "/docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	watched := ""
+	for _, rule := range alertRules(t) {
+		watched += rule.Expr + "\n"
+	}
+	marked := regexp.MustCompile("(?m)^\\| `(elrar_\\w+)` .*\\*\\*").FindAllStringSubmatch(string(text), -1)
+	if len(marked) < 4 {
+		t.Fatalf("only %v", marked)
+	}
+	for _, row := range marked {
+		if !strings.Contains(watched, row[1]) {
+			t.Errorf("%s has no alert", row[1])
 		}
 	}
 }

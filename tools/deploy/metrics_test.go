@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -56,7 +57,7 @@ func (all series) wrong(expression string) (found []string) {
 		for _, m := range selector.LabelMatchers {
 			values, ok := known[m.Name]
 			switch {
-			case m.Name == labels.MetricName || slices.Contains(fromOutside, m.Name) && ok:
+			case m.Name == model.MetricNameLabel || slices.Contains(fromOutside, m.Name) && ok:
 			case !ok:
 				found = append(found, fmt.Sprintf("%s has no label %s but %v", selector.Name, m.Name, slices.Sorted(maps.Keys(known))))
 			case (m.Type == labels.MatchEqual || m.Type == labels.MatchNotEqual) && !slices.Contains(values, m.Value):
