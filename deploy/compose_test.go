@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,9 @@ func freePort(t *testing.T, network string) string {
 // that nothing must be downloaded or built; Prometheus and Grafana are left out for the same reason.
 func TestComposeUp(t *testing.T) {
 	docker := needs.Command(t, "docker")
+	if runtime.GOOS != "linux" {
+		needs.Skip(t, "the gateway's program must be Linux' for a container, and this host's for its network")
+	}
 	if out, err := exec.Command(docker, "info").CombinedOutput(); err != nil {
 		t.Skipf("no Docker engine, which .ci/run cannot provide either: %v: %s", err, out)
 	}
