@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"replay":                {},
 	"client":                {},
 	"bench":                 {},
+	"deploy":                {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
 	"cmd/state-gateway":     {"engine", "state", "internal/config", "internal/gateway", "internal/api", "internal/traffic"},
