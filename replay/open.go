@@ -60,9 +60,10 @@ func (c *Capture) open(files []string, options ReadOptions) error {
 	if len(files) == 0 {
 		return errors.New("no file to read")
 	}
+	sights := newSights()
 	known := true
 	for _, name := range files {
-		in, err := openInput(name, options)
+		in, err := openInput(name, options, sights)
 		if err != nil {
 			return err
 		}
@@ -112,7 +113,7 @@ func (c *Capture) Next() (Datagram, error) {
 		c.waiting = c.waiting[1:]
 		c.active = append(c.active, in)
 		if err := in.begin(); err != nil {
-			in.records = ended{skipDamaged, err}
+			in.records = ended{&damage{err.Error()}} // another file than it was
 		}
 		c.advance(in)
 	}
@@ -136,7 +137,7 @@ func (c *Capture) advance(in *input) {
 			return
 		}
 		if err != nil && err != io.EOF {
-			why, err = in.explain(why, err)
+			why, err = in.explain(err)
 			c.breaks = append(c.breaks, err)
 		}
 		if why != taken {
@@ -202,8 +203,9 @@ func (c *Capture) Read() Progress {
 // belongs to the goroutine that calls Next.
 func (c *Capture) Breaks() []error { return c.breaks }
 
-// Close closes the files.
+// Close closes the files. There is no next datagram after it.
 func (c *Capture) Close() error {
+	c.waiting, c.active, c.given = nil, nil, nil
 	var errs []error
 	for _, in := range c.inputs {
 		errs = append(errs, in.close())

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -32,17 +33,15 @@ type records interface {
 }
 
 // ended are the records of a file that cannot be read: none.
-type ended struct {
-	why skip
-	err error
-}
+type ended struct{ err error }
 
-func (e ended) next() (Datagram, skip, error) { return Datagram{}, e.why, e.err }
+func (e ended) next() (Datagram, skip, error) { return Datagram{}, taken, e.err }
 
 // input is one file of a capture.
 type input struct {
 	name    string
 	options ReadOptions
+	sights  *sights // the capture's
 	raw     *countingReader
 	file    *os.File    // nil for standard input
 	info    os.FileInfo // nil if it is not known
@@ -55,8 +54,8 @@ type input struct {
 	count   uint64    // records read
 }
 
-func openInput(name string, options ReadOptions) (*input, error) {
-	in := &input{name: name, options: options, size: -1}
+func openInput(name string, options ReadOptions, sights *sights) (*input, error) {
+	in := &input{name: name, options: options, sights: sights, size: -1}
 	if name == "-" {
 		if options.Stdin == nil {
 			return nil, errors.New("standard input cannot be read here")
@@ -107,10 +106,17 @@ func (in *input) begin() error {
 		}
 	}
 	if err != nil && err != io.EOF {
-		in.records = ended{taken, err}
+		in.records = ended{err}
 		return nil
 	}
+	packets := packetReader{port: in.options.Port, sights: in.sights}
 	switch {
+	case len(magic) == 4 && binary.LittleEndian.Uint32(magic) == blockSection:
+		in.records = newNgReader(from, packets)
+	case len(magic) == 4 && isPcap([4]byte(magic)):
+		if in.records, err = newPcapReader(from, packets); err != nil {
+			in.records = ended{err}
+		}
 	case isText(from):
 		in.records = newLogReader(from)
 	default:
@@ -175,13 +181,15 @@ func (in *input) findFirst() error {
 }
 
 // explain returns why the file breaks off here with err: its reason as a skip, and in words.
-func (in *input) explain(why skip, err error) (skip, error) {
+func (in *input) explain(err error) (why skip, text error) {
+	var damaged *damage
 	switch {
-	case why != taken:
 	case in.raw.err != nil:
 		why = skipReadError
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		why, err = skipCutOff, errors.New("cut off in the middle of a record")
+	case errors.As(err, &damaged):
+		why = skipDamaged
 	default:
 		why = skipCorrupt
 	}
