@@ -57,7 +57,7 @@ func logOf(name string, times ...float64) []byte {
 func pcapOf(name string, times ...float64) []byte {
 	b := pcapHeader(big, nanoseconds, linkRaw)
 	for _, at := range times {
-		b = pcapRecord(big, b, uint32(at), uint32(at*1e9)%1e9, datagram4(fmt.Sprintf(`{"%s": %v}`, name, at)), 0)
+		b = pcapRecord(big, b, uint32(at), uint32(uint64(at*1e9)%1e9), datagram4(fmt.Sprintf(`{"%s": %v}`, name, at)), 0)
 	}
 	return b
 }
