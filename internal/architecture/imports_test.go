@@ -31,7 +31,7 @@ var mayImport = map[string][]string{
 	"bench":                 {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
-	"cmd/state-gateway":     {"engine", "state", "internal/config", "internal/gateway", "internal/api", "internal/traffic"},
+	"cmd/state-gateway":     {"engine", "state", "internal/config", "internal/gateway", "internal/api", "internal/traffic", "replay"},
 }
 
 // standardOnly lists the packages that import nothing but the standard library.
