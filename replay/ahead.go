@@ -1,6 +1,9 @@
 package replay
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // readAhead is how many datagrams are read before they are due: at 100,000/s, those of 10 ms, which is longer than it
 // takes to decompress a block.
@@ -12,6 +15,7 @@ type ahead struct {
 	ready chan *owned // closed at the end
 	free  chan *owned
 	err   error         // why it ended; to be read when ready is closed
+	count atomic.Uint64 // datagrams read
 	done  chan struct{} // closed when nothing is read any more
 }
 
@@ -43,6 +47,7 @@ func start(ctx context.Context, src Source) *ahead {
 				}
 				o.payload = append(o.payload[:0], d.Payload...)
 				o.Datagram, o.Datagram.Payload = d, o.payload
+				a.count.Add(1)
 				a.ready <- o
 			}
 		}

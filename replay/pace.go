@@ -23,7 +23,7 @@ const mostDue = 256
 // A pause in the captured time is a pause of the run. With a Rate, what comes too fast waits, and the schedule is caught
 // up with at that rate as soon as the capture allows.
 //
-// Next and Lateness are for one goroutine; Captured may be called at any time.
+// Next and Lateness are for one goroutine; the rest may be called at any time.
 type Pacer struct {
 	pace  Pace
 	ahead *ahead
@@ -40,6 +40,7 @@ type Pacer struct {
 	when     time.Duration   // it is due, since start
 	lateness Lateness
 	captured atomic.Int64 // ns
+	handed   atomic.Uint64
 }
 
 // NewPacer begins to read src, whose times must not go back, in a goroutine of its own; see Ended.
@@ -81,6 +82,7 @@ func (p *Pacer) Next(ctx context.Context) ([]Datagram, error) {
 		}
 	}
 	p.captured.Store(int64(p.batch[len(p.batch)-1].Time.Sub(p.first)))
+	p.handed.Add(uint64(len(p.batch)))
 	return p.batch, nil
 }
 
@@ -141,6 +143,12 @@ func (p *Pacer) Lateness() *Lateness {
 
 // Captured returns how much captured time lies between the first datagram and the last one that Next returned.
 func (p *Pacer) Captured() time.Duration { return time.Duration(p.captured.Load()) }
+
+// Handed returns how many datagrams Next has returned, and how many of the stream were read for it.
+func (p *Pacer) Handed() (handed, read uint64) {
+	handed = p.handed.Load() // first: it is never more than what was read
+	return handed, p.ahead.count.Load()
+}
 
 // Ended is closed when the source is read no more: at its end, and after ctx is done as soon as its last Next returns.
 func (p *Pacer) Ended() <-chan struct{} { return p.ahead.done }

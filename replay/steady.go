@@ -1,6 +1,9 @@
 package replay
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // mostDisorder is how far back captured time may go without being taken for a clock that was set: what several
 // processors captured, and what several workers wrote into one log, is out of order by a fraction of this.
@@ -11,7 +14,7 @@ type Steadied struct {
 	src    Source
 	last   time.Time
 	ahead  time.Duration // of the captured clock, by how much it was set back
-	resets uint64
+	resets atomic.Uint64
 }
 
 // Steady returns src with times that never go back. A datagram that is a little earlier than the one before it gets that
@@ -29,7 +32,7 @@ func (s *Steadied) Next() (Datagram, error) {
 	if back := s.last.Sub(d.Time); back > 0 && !s.last.IsZero() {
 		if back > mostDisorder {
 			s.ahead += back
-			s.resets++
+			s.resets.Add(1)
 		}
 		d.Time = s.last
 	}
@@ -37,5 +40,5 @@ func (s *Steadied) Next() (Datagram, error) {
 	return d, nil
 }
 
-// Resets returns how often the captured clock was set back; not while Next is running.
-func (s *Steadied) Resets() uint64 { return s.resets }
+// Resets returns how often the captured clock was set back; at any time.
+func (s *Steadied) Resets() uint64 { return s.resets.Load() }

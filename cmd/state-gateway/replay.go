@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 )
 
 type replayCommand struct {
-	Files []string `arg:"" name:"file" help:"Captured traffic: state logs, pcap and pcapng files, also .gz and .zst, in this order; - is standard input."`
+	Files []string `arg:"" name:"file" help:"Captured traffic: state logs, pcap and pcapng files, also .gz and .zst, merged by time; - is standard input."`
 
 	Port  uint16        `default:"9999" help:"UDP destination port of the datagrams in pcap and pcapng files; 0 is every port (${default})."`
 	Start time.Duration `default:"0s" help:"Leave out what was captured before this, counted from the first datagram."`
@@ -72,6 +73,8 @@ func (c *replayCommand) Validate() error {
 		return errors.New("--stop must not be before --start")
 	case c.Loop < 1 || c.Loop > mostReplayRounds:
 		return fmt.Errorf("--loop must be from 1 to %d", mostReplayRounds)
+	case c.Loop > 1 && slices.Contains(c.Files, "-"):
+		return errors.New("--loop is for files: standard input can be read once only")
 	case c.Engines < 1 || c.Engines > mostReplayEngines:
 		return fmt.Errorf("--engines must be from 1 to %d", mostReplayEngines)
 	case modes > 1:
@@ -84,13 +87,18 @@ func (c *replayCommand) Validate() error {
 func (c *replayCommand) Run() error {
 	ctx, stop := untilSignal(context.Background(), os.Exit)
 	defer stop()
-	switch in := (*input)(nil); {
-	case c.Summary:
-		return c.runSummary(ctx, in)
-	case c.Offline || c.StatesAt != "":
-		return c.runOffline(ctx, in)
+	if !c.Offline && c.StatesAt == "" && !c.Summary {
+		return c.send(ctx)
 	}
-	return errors.New("not built yet")
+	in, err := c.open(func(first time.Time) time.Time { return first }, 1)
+	if err != nil {
+		return err
+	}
+	run := c.runOffline
+	if c.Summary {
+		run = c.runSummary
+	}
+	return errors.Join(run(ctx, in), in.close())
 }
 
 // replaySpeed is how many seconds of captured time pass in one; 0 is "max".
