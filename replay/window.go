@@ -12,6 +12,7 @@ type Window struct {
 	start, stop time.Duration
 	first       time.Time
 	began       bool
+	ended       bool // by the stop
 	leftOut     atomic.Uint64
 }
 
@@ -23,7 +24,7 @@ func Between(src Source, start, stop time.Duration) *Window {
 
 // Next returns the next datagram of the window.
 func (w *Window) Next() (Datagram, error) {
-	for {
+	for !w.ended {
 		d, err := w.src.Next()
 		if err != nil {
 			return Datagram{}, err
@@ -34,13 +35,15 @@ func (w *Window) Next() (Datagram, error) {
 		at := d.Time.Sub(w.first)
 		if w.stop > 0 && at > w.stop {
 			w.leftOut.Add(1)
-			return Datagram{}, io.EOF
+			w.ended = true
+			break
 		}
 		if at >= w.start {
 			return d, nil
 		}
 		w.leftOut.Add(1)
 	}
+	return Datagram{}, io.EOF
 }
 
 // LeftOut returns how many datagrams were read and are not in the window; at any time.
