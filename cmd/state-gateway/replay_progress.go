@@ -55,17 +55,23 @@ func (s *sending) progressLine(w *os.File) func(now time.Time, sent uint64, rate
 	}
 }
 
-// progressBar returns what draws the bar, and what takes it away.
+// progressBar returns what draws the bar, or where the end is not known a sign that something goes on, and what takes it
+// away.
 func (s *sending) progressBar(w *os.File) (show func(now time.Time, sent uint64, rate float64), end func()) {
 	most := int64(progressParts)
 	if s.share() < 0 {
-		most = -1 // it shows that something goes on
+		most = -1
 	}
 	bar := progressbar.NewOptions64(most, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(30),
 		progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
 	return func(_ time.Time, sent uint64, rate float64) {
-		bar.Describe(fmt.Sprintf("sent %d, %.0f/s", sent, rate))
-		_ = bar.Set64(int64(s.share() * progressParts)) // of a terminal that is gone there is nobody to tell
+		// Of a terminal that is gone there is nobody to tell.
+		bar.Describe(fmt.Sprintf("sent %d, %.0f/s, errors %d", sent, rate, s.flows.Failed()))
+		if share := s.share(); share >= 0 {
+			_ = bar.Set64(int64(share * progressParts))
+		} else {
+			_ = bar.Add(1)
+		}
 	}, func() { _ = bar.Clear() }
 }
 
