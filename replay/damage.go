@@ -17,8 +17,8 @@ type Damage struct {
 	Reorder   float64 // of what comes, overtaken by one or two later datagrams of its engine
 }
 
-// Damaged is a stream that went through a bad network.
-type Damaged struct {
+// Degraded is a stream that went through a bad network.
+type Degraded struct {
 	src     Source
 	cfg     Damage
 	of      Streams
@@ -32,15 +32,15 @@ type Damaged struct {
 	dropped, duplicated, reordered atomic.Uint64
 }
 
-// NewDamage returns src as the network delivers it. What happens to an engine's datagrams depends on the seed and its
+// Degrade returns src as the network delivers it. What happens to an engine's datagrams depends on the seed and its
 // engine_id only, so that it is the same whatever else the capture holds. What is overtaken comes at the time of what
 // overtakes it.
-func NewDamage(src Source, cfg Damage) *Damaged {
-	return &Damaged{src: src, cfg: cfg, streams: map[uint64]*disorder.Disorder[Datagram]{}}
+func Degrade(src Source, cfg Damage) *Degraded {
+	return &Degraded{src: src, cfg: cfg, streams: map[uint64]*disorder.Disorder[Datagram]{}}
 }
 
 // Next returns the next datagram.
-func (n *Damaged) Next() (Datagram, error) {
+func (n *Degraded) Next() (Datagram, error) {
 	for n.given == len(n.ready) {
 		if n.end != nil {
 			return Datagram{}, n.end
@@ -54,7 +54,7 @@ func (n *Damaged) Next() (Datagram, error) {
 }
 
 // pass reads the next datagram and makes ready what then comes.
-func (n *Damaged) pass() {
+func (n *Degraded) pass() {
 	n.ready, n.given = n.ready[:0], 0
 	d, err := n.src.Next()
 	if err != nil {
@@ -83,6 +83,6 @@ func (n *Damaged) pass() {
 }
 
 // Counts returns how many datagrams were dropped, came twice and were held back; at any time.
-func (n *Damaged) Counts() (dropped, duplicated, reordered uint64) {
+func (n *Degraded) Counts() (dropped, duplicated, reordered uint64) {
 	return n.dropped.Load(), n.duplicated.Load(), n.reordered.Load()
 }

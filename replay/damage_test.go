@@ -21,8 +21,8 @@ func fleet(engines, rounds int) (capture []Datagram) {
 
 func TestDamage(t *testing.T) {
 	capture := fleet(3, 1000)
-	damaged := func(capture []Datagram, d Damage) ([]Datagram, *Damaged) {
-		n := NewDamage(&memory{datagrams: capture}, d)
+	damaged := func(capture []Datagram, d Damage) ([]Datagram, *Degraded) {
+		n := Degrade(&memory{datagrams: capture}, d)
 		return collect(t, n), n
 	}
 	bad := Damage{Seed: 7, Drop: 0.2, Duplicate: 0.1, Reorder: 0.3}
@@ -74,7 +74,7 @@ func TestDamage(t *testing.T) {
 func TestDamageLosesNothingAtTheEnd(t *testing.T) {
 	broken := errors.New("broken")
 	capture := fleet(20, 1)
-	n := NewDamage(&memory{datagrams: capture, err: broken}, Damage{Reorder: 1})
+	n := Degrade(&memory{datagrams: capture, err: broken}, Damage{Reorder: 1})
 	var texts []string
 	for {
 		d, err := n.Next()

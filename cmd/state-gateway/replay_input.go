@@ -15,7 +15,7 @@ type input struct {
 	stream replay.Source // what is to be run
 
 	multiplied *replay.Multiplied // a stage of stream, or nil
-	damaged    *replay.Damaged    // the same
+	degraded   *replay.Degraded    // the same
 
 	mu     sync.Mutex // guards what follows
 	past   inputFigures
@@ -69,9 +69,9 @@ func (c *replayCommand) open(now func(first time.Time) time.Time, speed float64)
 		in.stream = replay.Retime(in.stream, now, speed)
 	}
 	if c.Drop > 0 || c.Duplicate > 0 || c.Reorder > 0 {
-		in.damaged = replay.NewDamage(in.stream, replay.Damage{
+		in.degraded = replay.Degrade(in.stream, replay.Damage{
 			Seed: c.ShuffleSeed, Drop: c.Drop / 100, Duplicate: c.Duplicate / 100, Reorder: c.Reorder / 100})
-		in.stream = in.damaged
+		in.stream = in.degraded
 	}
 	return in, nil
 }
@@ -117,8 +117,8 @@ func (in *input) figures() inputFigures {
 	if in.multiplied != nil {
 		f.added, f.single = in.multiplied.Added(), in.multiplied.Single()
 	}
-	if in.damaged != nil {
-		f.lost, f.doubled, f.overtaken = in.damaged.Counts()
+	if in.degraded != nil {
+		f.lost, f.doubled, f.overtaken = in.degraded.Counts()
 	}
 	return f
 }

@@ -24,9 +24,9 @@ func (s *sending) report(w io.Writer) error {
 		{s.opts.Start > 0 || s.opts.Stop > 0, "left_out", f.leftOut, ""},
 		{s.opts.Engines > 1, "added", f.added, ""},
 		{s.opts.Engines > 1, "not_multiplied", f.single, ""},
-		{s.in.damaged != nil, "lost", f.lost, ""},
-		{s.in.damaged != nil, "doubled", f.doubled, ""},
-		{s.in.damaged != nil, "overtaken", f.overtaken, ""},
+		{s.in.degraded != nil, "lost", f.lost, ""},
+		{s.in.degraded != nil, "doubled", f.doubled, ""},
+		{s.in.degraded != nil, "overtaken", f.overtaken, ""},
 		{f.resets > 0, "clock_set_back", f.resets, ", the captured one: time goes on from where it was"},
 	} {
 		if change.made {
