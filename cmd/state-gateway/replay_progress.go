@@ -63,7 +63,8 @@ func (s *sending) progressBar(w *os.File) (show func(now time.Time, sent uint64,
 		most = -1
 	}
 	bar := progressbar.NewOptions64(most, progressbar.OptionSetWriter(w), progressbar.OptionSetWidth(30),
-		progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish())
+		progressbar.OptionSetElapsedTime(true), progressbar.OptionSetPredictTime(true), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetSpinnerChangeInterval(0)) // else a goroutine draws too, in a race with this one
 	return func(_ time.Time, sent uint64, rate float64) {
 		// Of a terminal that is gone there is nobody to tell.
 		bar.Describe(fmt.Sprintf("sent %d, %.0f/s, errors %d", sent, rate, s.flows.Failed()))
