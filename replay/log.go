@@ -24,8 +24,8 @@ const maxLine = 2 * maxPayload
 type logReader struct {
 	from *bufio.Reader // of at least maxLine bytes
 
-	line    bytes.Reader      // for general
-	decoder *jsontext.Decoder // for general
+	line    bytes.Reader // what decoder reads
+	decoder *jsontext.Decoder
 }
 
 func newLogReader(from *bufio.Reader) *logReader {
@@ -50,10 +50,7 @@ func (r *logReader) next() (Datagram, skip, error) {
 	case len(line) > maxLine:
 		return Datagram{}, skipLongLine, nil
 	}
-	at, payload, ok := splitUsual(line)
-	if !ok {
-		at, payload, ok = r.splitGeneral(line)
-	}
+	at, payload, ok := r.split(line)
 	switch {
 	case !ok && err == io.EOF:
 		return Datagram{}, skipTornLine, nil
@@ -65,35 +62,8 @@ func (r *logReader) next() (Datagram, skip, error) {
 	return Datagram{Time: at, Payload: payload}, taken, nil
 }
 
-// What stands before the two values in the gateway's own lines.
-const (
-	beforeTimestamp = `{"timestamp": `
-	beforeState     = `, "state": `
-)
-
-// splitUsual takes a line apart that is spaced as the gateway writes it. If what is between the two names and the last
-// brace is a number and one JSON object, the line is one, with these two fields and no other.
-func splitUsual(line []byte) (at time.Time, payload []byte, ok bool) {
-	line = bytes.TrimSuffix(line, []byte("\n"))
-	rest, ok := bytes.CutPrefix(line, []byte(beforeTimestamp))
-	if !ok {
-		return at, nil, false
-	}
-	number, payload, ok := bytes.Cut(rest, []byte(beforeState))
-	if !ok || len(payload) == 0 || payload[0] != '{' {
-		return at, nil, false
-	}
-	if payload, ok = bytes.CutSuffix(payload, []byte("}")); !ok {
-		return at, nil, false
-	}
-	if at, ok = plainSeconds(number); !ok || !jsontext.Value(payload).IsValid(jsontext.AllowDuplicateNames(true)) {
-		return at, nil, false
-	}
-	return at, bytes.TrimRight(payload, " \t\r"), true
-}
-
-// splitGeneral takes apart any line that is a JSON object with a timestamp and a state, in any order, spacing and company.
-func (r *logReader) splitGeneral(line []byte) (at time.Time, payload []byte, ok bool) {
+// split takes a line apart that is a JSON object with a timestamp and a state, in any order, spacing and company.
+func (r *logReader) split(line []byte) (at time.Time, payload []byte, ok bool) {
 	r.line.Reset(line)
 	r.decoder.Reset(&r.line, jsontext.AllowDuplicateNames(true))
 	if token, err := r.decoder.ReadToken(); err != nil || token.Kind() != '{' {

@@ -89,7 +89,10 @@ func openInput(name string, options ReadOptions, sights *sights) (*input, error)
 
 // sameFile reports whether two inputs are one file, which would be read twice or by two in turn.
 func (in *input) sameFile(other *input) bool {
-	return in.info != nil && other.info != nil && os.SameFile(in.info, other.info)
+	if in.info == nil || other.info == nil {
+		return in.file == nil && other.file == nil // standard input
+	}
+	return os.SameFile(in.info, other.info)
 }
 
 // begin looks at the first bytes and gets ready to read, if it has not done so yet. The error says that it is none of the
@@ -131,7 +134,7 @@ func (in *input) decompress(from *bufio.Reader, magic [4]byte) (*bufio.Reader, e
 	case magic[0] == 0x1f && magic[1] == 0x8b:
 		decoder, err := gzip.NewReader(from)
 		if err != nil {
-			return nil, err
+			return nil, inside(err)
 		}
 		return bufio.NewReaderSize(decoder, bufferSize), nil
 	case magic == [4]byte{0x28, 0xb5, 0x2f, 0xfd} || magic[0]&0xf0 == 0x50 && [3]byte(magic[1:]) == [3]byte{0x2a, 0x4d, 0x18}: // or a skippable frame first

@@ -26,8 +26,9 @@ const (
 // ngReader reads a pcapng file: blocks, in sections that each have their byte order and their interfaces.
 // https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html
 //
-// It reads blocks itself because they come from anywhere: gopacket's pcapgo follows the lengths in a packet past the end of
-// its block, keeps every block of names and secrets, and rounds binary units of time, by up to 7 %.
+// It reads the blocks itself because files come from anywhere: gopacket's pcapgo (1.7.7) follows a packet's length past the
+// end of its block, keeps every name that a file resolves, ends at a packet whose interface is not described, and is off by
+// up to 7 % of a second where the unit of time is a power of 2. The tests hold this reader against it where it is right.
 type ngReader struct {
 	from       *bufio.Reader // of bufferSize
 	order      binary.ByteOrder

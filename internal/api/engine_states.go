@@ -10,17 +10,12 @@ import (
 // renderEngineStates appends the map engine_id → the eight fields: what a router asks for before it picks an engine,
 // and so the hot answer of this package.
 func (a *api) renderEngineStates(dst []byte, query url.Values) ([]byte, *problem) {
-	include := true
-	if query.Has("stale") {
-		switch query.Get("stale") {
-		case "include":
-		case "exclude":
-			include = false
-		default:
-			return nil, problemf(http.StatusBadRequest, "stale is %q; allowed are include and exclude", query.Get("stale"))
-		}
+	include, p := parseStale(query, true)
+	if p != nil {
+		return nil, p
 	}
 	now := a.gateway.Now()
+	var ages ages
 	empty := len(dst) + 1
 	dst = append(dst, '{')
 	a.table.Range(func(h *state.Held) bool {
@@ -33,7 +28,24 @@ func (a *api) renderEngineStates(dst []byte, query url.Values) ([]byte, *problem
 		dst = state.AppendString(dst, h.EngineID)
 		dst = append(dst, ": "...)
 		dst = h.AppendJSON(dst)
+		ages.add(h.Silence(now))
 		return true
 	})
+	a.metrics.engineStatesAges.merge(&ages)
 	return append(dst, '}'), nil
+}
+
+// parseStale reads whether stale engines are wanted; usual is what goes without saying.
+func parseStale(query url.Values, usual bool) (include bool, p *problem) {
+	if !query.Has("stale") {
+		return usual, nil
+	}
+	switch value := query.Get("stale"); value {
+	case "include":
+		return true, nil
+	case "exclude":
+		return false, nil
+	default:
+		return false, problemf(http.StatusBadRequest, "stale is %q; allowed are include and exclude", value)
+	}
 }
