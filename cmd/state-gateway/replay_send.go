@@ -94,7 +94,7 @@ func (s *sending) run(ctx context.Context) error {
 	case <-s.pacer.Ended():
 		err = errors.Join(err, s.in.close())
 		for _, broken := range s.in.breaks {
-			fmt.Fprintln(os.Stderr, "state-gateway:", broken)
+			fmt.Fprintln(os.Stderr, "state-gateway:", oneLine(broken.Error()))
 		}
 	case <-time.After(replayEnd): // the process ends soon, with the read
 	}
