@@ -14,6 +14,9 @@ type Datagram struct {
 	Payload     []byte         // the UDP payload as it was sent; belongs to the Source, until its next Next
 	Source      netip.AddrPort // zero if the capture does not say, as a state log does not
 	Destination netip.AddrPort // zero if the capture does not say
+
+	// shift is by how much changes have moved Time from when the datagram was captured; Retime moves timestamp_ms with it.
+	shift time.Duration
 }
 
 // Source is a stream of captured datagrams, for one goroutine. Readers are Sources, and so is each change made to one.

@@ -34,9 +34,9 @@ type recorded struct {
 	State     json.RawMessage
 }
 
-// replay sends the recorded states, each as long after the first as it was, and checks that the log has all of them
+// sendRecorded sends the recorded states, each as long after the first as it was, and checks that the log has all of them
 // value for value.
-func replay(t *testing.T, stream []recorded) {
+func sendRecorded(t *testing.T, stream []recorded) {
 	p := startGateway(t)
 	conn := p.dial(t)
 	begin := time.Now()
@@ -95,7 +95,7 @@ func TestRecordedStream(t *testing.T) {
 	if len(stream) != 295 {
 		t.Errorf("the recorded stream has %d states, want 295", len(stream))
 	}
-	replay(t, stream)
+	sendRecorded(t, stream)
 }
 
 func TestGeneratedStream(t *testing.T) {
@@ -106,7 +106,7 @@ func TestGeneratedStream(t *testing.T) {
 		s := agent.Next(at)
 		stream = append(stream, recorded{Timestamp: float64(i) * 0.005, State: s.AppendJSON(nil)})
 	}
-	replay(t, stream)
+	sendRecorded(t, stream)
 }
 
 // The rated load: nothing is lost, and everything is counted and logged.

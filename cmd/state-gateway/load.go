@@ -50,7 +50,13 @@ func (c *loadCommand) Validate() error {
 		return errors.New("--invalid is for --shape=mixed only")
 	case c.Invalid != nil && !(*c.Invalid >= 0 && *c.Invalid <= 100):
 		return errors.New("--invalid must be from 0 to 100 (percent)")
-	case c.Gateway != nil && (c.Gateway.Scheme != "http" && c.Gateway.Scheme != "https" || c.Gateway.Host == ""):
+	}
+	return checkGateway(c.Gateway)
+}
+
+// checkGateway returns an error unless --gateway is left out or has the address of a gateway.
+func checkGateway(gateway *url.URL) error {
+	if gateway != nil && (gateway.Scheme != "http" && gateway.Scheme != "https" || gateway.Host == "") {
 		return errors.New("--gateway must be a URL such as http://127.0.0.1:8080")
 	}
 	return nil

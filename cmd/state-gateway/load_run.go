@@ -53,7 +53,7 @@ func load(ctx context.Context, opts loadCommand) error {
 	}
 	if books != nil {
 		// A first signal ends the load, not its account; a second one ends everything.
-		r, err := books.settle(context.WithoutCancel(ctx), l.Sent(), l.Invalid())
+		r, err := books.settle(context.WithoutCancel(ctx), l.Sent(), int64(l.Invalid()))
 		if err != nil {
 			return err
 		}

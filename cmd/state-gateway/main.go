@@ -17,6 +17,7 @@ type commands struct {
 	Serve       serveCommand       `cmd:"" default:"withargs" help:"Receive, keep, log and serve engine states (the default)."`
 	Demo        demoCommand        `cmd:"" help:"Run a gateway on free ports with simulated engines."`
 	Load        loadCommand        `cmd:"" help:"Send a load of engine states, and account for each."`
+	Replay      replayCommand      `cmd:"" help:"Run captured traffic again."`
 	CheckConfig checkConfigCommand `cmd:"" help:"Check the settings and print those in force."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running gateway whether it is ready."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`

@@ -48,7 +48,13 @@ type result struct {
 // runBinary runs the binary to its end, with the given environment and no other.
 func runBinary(t *testing.T, environ []string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	return runBinaryFor(t, 20*time.Second, environ, args...)
+}
+
+// runBinaryFor is runBinary for what takes its time.
+func runBinaryFor(t *testing.T, most time.Duration, environ []string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
 	defer cancel()
 	var stdout, stderr strings.Builder
 	cmd := exec.CommandContext(ctx, binary, args...)

@@ -43,11 +43,14 @@ func openLedger(ctx context.Context, stats func(context.Context) (gatewayCounter
 	return &ledger{stats: stats, before: before, opened: time.Now()}, nil
 }
 
+// anyInvalid is for datagrams of which nobody knows how many are to be rejected.
+const anyInvalid = -1
+
 // settle waits until the gateway has dealt with the datagrams sent since the ledger was opened, of which invalid were
-// made to be rejected, and returns their reconciliation: when everything adds up and the log has nothing more queued,
-// when nothing has changed for settleQuiet, or when settleLimit is over. An error says that the counters could not be
-// read, or are not those of the same run of the gateway.
-func (l *ledger) settle(ctx context.Context, sent, invalid uint64) (reconciliation, error) {
+// made to be rejected (or anyInvalid), and returns their reconciliation: when everything adds up and the log has nothing
+// more queued, when nothing has changed for settleQuiet, or when settleLimit is over. An error says that the counters
+// could not be read, or are not those of the same run of the gateway.
+func (l *ledger) settle(ctx context.Context, sent uint64, invalid int64) (reconciliation, error) {
 	begin := time.Now()
 	var last gatewayCounters
 	var changed time.Time
@@ -110,13 +113,13 @@ func seconds(s float64) time.Duration {
 // reconciliation is what became of the datagrams sent, by the gateway's own account.
 type reconciliation struct {
 	Sent    int64
-	Invalid int64           // of these, those made to be rejected
+	Invalid int64           // of these, those made to be rejected, or anyInvalid
 	Became  gatewayCounters // the differences of the counters; Uptime is unused
 	LogOff  bool            // the gateway has no state log
 }
 
 // reconcile returns the reconciliation of the counters before and after.
-func reconcile(before, after gatewayCounters, sent, invalid uint64) reconciliation {
+func reconcile(before, after gatewayCounters, sent uint64, invalid int64) reconciliation {
 	rejected := map[string]int64{}
 	for reason, n := range after.Rejected {
 		if n -= before.Rejected[reason]; n != 0 {
@@ -124,7 +127,7 @@ func reconcile(before, after gatewayCounters, sent, invalid uint64) reconciliati
 		}
 	}
 	return reconciliation{
-		Sent: int64(sent), Invalid: int64(invalid),
+		Sent: int64(sent), Invalid: invalid,
 		Became: gatewayCounters{
 			Received:      after.Received - before.Received,
 			KernelDropped: after.KernelDropped - before.KernelDropped,
@@ -136,8 +139,7 @@ func reconcile(before, after gatewayCounters, sent, invalid uint64) reconciliati
 			LogDropped:    after.LogDropped - before.LogDropped,
 			LogQueued:     after.LogQueued - before.LogQueued,
 		},
-		// /stats does not say it; a log that is on has one of the three after the first state.
-		LogOff: after.Logged == 0 && after.LogDropped == 0 && after.LogQueued == 0,
+		LogOff: !after.LogEnabled,
 	}
 }
 
@@ -168,12 +170,12 @@ func (r reconciliation) wrong() (lines []string) {
 		}
 	}
 	// The kernel's drops may be of either kind, so that without one both limits are the same.
-	if rejected := r.Became.rejected(); rejected > r.Invalid || rejected < r.Invalid-r.Became.KernelDropped {
+	if rejected := r.Became.rejected(); r.Invalid != anyInvalid && (rejected > r.Invalid || rejected < r.Invalid-r.Became.KernelDropped) {
 		text := fmt.Sprintf("rejected %d, but %d were made invalid", rejected, r.Invalid)
 		if r.Became.KernelDropped > 0 {
 			text += fmt.Sprintf(" and %d dropped by the kernel", r.Became.KernelDropped)
 		}
-		lines = append(lines, text+r.Became.reasons())
+		lines = append(lines, text+reasons(r.Became.Rejected))
 	}
 	return lines
 }
@@ -197,7 +199,7 @@ func (r reconciliation) write(w io.Writer) error {
 	}{
 		{"received", b.Received, ""},
 		{"kernel_dropped", b.KernelDropped, ""},
-		{"rejected", b.rejected(), b.reasons()},
+		{"rejected", b.rejected(), reasons(b.Rejected)},
 		{"applied", b.Applied, ""},
 		{"duplicate", b.Duplicate, ""},
 		{"out_of_order", b.OutOfOrder, ""},
@@ -223,11 +225,11 @@ func figure(w io.Writer, name string, n int64, note string) {
 	fmt.Fprintf(w, "%-14s %12d%s\n", name, n, note)
 }
 
-// reasons returns why datagrams were rejected, such as ": json 3, type 1", or "".
-func (c gatewayCounters) reasons() string {
+// reasons returns how many of what there were, such as ": json 3, type 1", or "".
+func reasons[N int64 | uint64](counts map[string]N) string {
 	var list []string
-	for _, reason := range slices.Sorted(maps.Keys(c.Rejected)) {
-		list = append(list, fmt.Sprintf("%s %d", reason, c.Rejected[reason]))
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%s %d", reason, counts[reason]))
 	}
 	if list == nil {
 		return ""

@@ -24,6 +24,7 @@ type gatewayCounters struct {
 	Applied       int64            `json:"applied"`
 	Duplicate     int64            `json:"duplicate"`
 	OutOfOrder    int64            `json:"out_of_order"`
+	LogEnabled    bool             `json:"log_enabled"`
 	Logged        int64            `json:"logged"`
 	LogDropped    int64            `json:"log_dropped"`
 	LogQueued     int64            `json:"log_queued"`
@@ -32,7 +33,7 @@ type gatewayCounters struct {
 
 // counterNames are the names above: an answer that lacks one is not a gateway's.
 var counterNames = []string{"total_received", "kernel_dropped", "rejected", "applied", "duplicate", "out_of_order",
-	"logged", "log_dropped", "log_queued", "uptime_seconds"}
+	"log_enabled", "logged", "log_dropped", "log_queued", "uptime_seconds"}
 
 // statsReader returns a function that reads the counters of the gateway at base, such as http://127.0.0.1:8080. Its
 // errors are whole sentences. It is for one goroutine at a time.

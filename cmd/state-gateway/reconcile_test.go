@@ -15,12 +15,13 @@ import (
 
 func TestReconcile(t *testing.T) {
 	before := gatewayCounters{Received: 100, KernelDropped: 3, Rejected: map[string]int64{"json": 7, "type": 0}, Applied: 80,
-		Duplicate: 8, OutOfOrder: 5, Logged: 70, LogDropped: 6, LogQueued: 4, Uptime: 10}
+		Duplicate: 8, OutOfOrder: 5, LogEnabled: true, Logged: 70, LogDropped: 6, LogQueued: 4, Uptime: 10}
 	for _, test := range []struct {
-		name          string
-		sent, invalid uint64
-		became        func(*gatewayCounters)
-		want          []string
+		name    string
+		sent    uint64
+		invalid int64
+		became  func(*gatewayCounters)
+		want    []string
 	}{
 		{"nothing", 0, 0, func(*gatewayCounters) {}, nil},
 		{"every way that a datagram can take", 20, 5, func(c *gatewayCounters) {
@@ -54,6 +55,12 @@ func TestReconcile(t *testing.T) {
 			c.Logged += 6
 			c.Rejected = map[string]int64{"json": 11}
 		}, []string{"rejected 4, but 5 were made invalid: json 4"}},
+		{"some rejected, nobody knew how many", 10, anyInvalid, func(c *gatewayCounters) {
+			c.Received += 10
+			c.Applied += 6
+			c.Logged += 6
+			c.Rejected = map[string]int64{"json": 11}
+		}, nil},
 		{"valid rejected", 10, 0, func(c *gatewayCounters) {
 			c.Received += 10
 			c.Applied += 7
@@ -74,10 +81,15 @@ func TestReconcile(t *testing.T) {
 			c.Logged += 6
 			c.Rejected = map[string]int64{"json": 9}
 		}, []string{"rejected 2, but 5 were made invalid and 2 dropped by the kernel: json 2"}},
-		{"log off", 10, 0, func(c *gatewayCounters) {
+		{"log on, and nothing in it", 10, 0, func(c *gatewayCounters) {
 			c.Received += 10
 			c.Applied += 10
 			c.Logged, c.LogDropped, c.LogQueued = 0, 0, 0
+		}, []string{"unaccounted for: applied − logged − log_dropped − log_queued = 90, not 0"}},
+		{"log off", 10, 0, func(c *gatewayCounters) {
+			c.Received += 10
+			c.Applied += 10
+			c.LogEnabled, c.Logged, c.LogDropped, c.LogQueued = false, 0, 0, 0
 		}, nil},
 	} {
 		after := before
@@ -94,7 +106,7 @@ func TestReconcile(t *testing.T) {
 
 func TestReconciliationWrites(t *testing.T) {
 	after := gatewayCounters{Received: 20, KernelDropped: 3, Rejected: map[string]int64{"json": 2, "type": 1, "range": 0}, Applied: 12,
-		Duplicate: 4, OutOfOrder: 1, Logged: 10, LogDropped: 1, LogQueued: 0}
+		Duplicate: 4, OutOfOrder: 1, LogEnabled: true, Logged: 10, LogDropped: 1, LogQueued: 0}
 	var got strings.Builder
 	if err := reconcile(gatewayCounters{}, after, 23, 3).write(&got); err != nil {
 		t.Fatal(err)
@@ -129,6 +141,7 @@ func fakeStats(at func(since time.Duration) gatewayCounters) func(context.Contex
 	return func(context.Context) (gatewayCounters, error) {
 		since := time.Since(begin)
 		c := at(since)
+		c.LogEnabled = true
 		if c.Uptime == 0 {
 			c.Uptime = 5 + since.Seconds()
 		}
@@ -259,7 +272,7 @@ func TestSettleFails(t *testing.T) {
 }
 
 const statsText = `{"total_received": 9, "valid_states": 7, "applied": 4, "duplicate": 2, "out_of_order": 1, "rejected": {"empty": 0, "json": 2},
-	"kernel_dropped": 5, "logged": 3, "log_dropped": 1, "log_queued": 0, "uptime_seconds": 1.25, "version": "1.2.3"}`
+	"kernel_dropped": 5, "log_enabled": true, "logged": 3, "log_dropped": 1, "log_queued": 0, "uptime_seconds": 1.25, "version": "1.2.3"}`
 
 func TestStatsReader(t *testing.T) {
 	for _, test := range []struct {
@@ -298,7 +311,7 @@ func TestStatsReader(t *testing.T) {
 			continue
 		}
 		if err != nil || c.Received != 9 || c.Applied != 4 || c.Duplicate != 2 || c.OutOfOrder != 1 || c.rejected() != 2 ||
-			c.KernelDropped != 5 || c.Logged != 3 || c.LogDropped != 1 || c.LogQueued != 0 || c.Uptime != 1.25 {
+			c.KernelDropped != 5 || !c.LogEnabled || c.Logged != 3 || c.LogDropped != 1 || c.LogQueued != 0 || c.Uptime != 1.25 {
 			t.Errorf("%s: %+v, %v", test.name, c, err)
 		}
 	}

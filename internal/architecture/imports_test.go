@@ -25,15 +25,16 @@ var mayImport = map[string][]string{
 	"internal/config":       {},
 	"internal/gateway":      {"engine", "decode", "shard", "journal", "state", "internal/config"},
 	"internal/api":          {"state", "internal/gateway"},
-	"internal/traffic":      {"state", "internal/mmsg"},
+	"internal/disorder":     {},
+	"internal/traffic":      {"state", "internal/mmsg", "internal/disorder"},
 	"internal/needs":        {},
-	"replay":                {},
+	"replay":                {"decode", "state", "internal/disorder"},
 	"client":                {},
 	"bench":                 {},
 	"deploy":                {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
-	"cmd/state-gateway":     {"engine", "state", "internal/config", "internal/gateway", "internal/api", "internal/traffic"},
+	"cmd/state-gateway":     {"engine", "state", "internal/config", "internal/gateway", "internal/api", "internal/traffic", "replay"},
 }
 
 // standardOnly lists the packages that import nothing but the standard library.

@@ -2,13 +2,11 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,7 +45,7 @@ type Load struct {
 type loadSender struct {
 	load      *Load
 	conn      *net.UDPConn
-	sender    interface{ Send([][]byte) (int, error) } // an mmsg.Sender
+	sender    batchSender
 	random    *rand.Rand
 	templates []*template
 	next      int   // of templates
@@ -169,36 +167,16 @@ func (s *loadSender) run(ctx context.Context) error {
 // error or ctx is done. A refusal for now is counted and the send tried again.
 func (s *loadSender) send(ctx context.Context, n int) (sent int, err error) {
 	buffers := s.fill(n)
-	taken := 0
-	defer func() {
-		invalid := uint64(0)
-		for _, k := range s.invalid[:taken] {
-			invalid += k
-		}
-		s.load.sent.Add(uint64(sent))
-		s.load.invalid.Add(invalid)
-	}()
-	for taken < len(buffers) {
-		k, err := s.sender.Send(buffers[taken:])
-		for _, b := range buffers[taken : taken+k] {
-			sent += len(b) / s.load.cfg.Size
-		}
-		taken += k
-		if err == nil {
-			continue
-		}
-		s.load.failed.Add(1)
-		switch {
-		case refused(err):
-		case errors.Is(err, syscall.ENOBUFS):
-			if !sleep(ctx, time.Millisecond) { // about what a device takes to send its queue
-				return sent, nil
-			}
-		default:
-			return sent, errors.Join(fmt.Errorf("sending to %v", s.load.cfg.Target), err)
-		}
+	taken, err := transmit(ctx, s.sender, buffers, &s.load.failed)
+	for k, b := range buffers[:taken] {
+		sent += len(b) / s.load.cfg.Size
+		s.load.invalid.Add(s.invalid[k])
 	}
-	return sent, nil
+	s.load.sent.Add(uint64(sent))
+	if err != nil {
+		err = fmt.Errorf("sending to %v: %w", s.load.cfg.Target, err)
+	}
+	return sent, err
 }
 
 // fill writes the next n datagrams into the buffers and returns the filled part of them.
@@ -234,19 +212,4 @@ func (s *loadSender) datagram(dst []byte, now int64) (invalid uint64) {
 		return 1
 	}
 	return 0
-}
-
-// refused reports whether a send failed because of an earlier datagram that reached nobody: a gateway may be restarted
-// under a load.
-func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/elrar/state-gateway/internal/disorder"
 	"github.com/elrar/state-gateway/internal/mmsg"
 )
 
@@ -43,10 +44,10 @@ type Relay struct {
 }
 
 type relayStream struct {
-	number int
-	disorder
-	conn *net.UDPConn
-	last time.Time // when the newest that is under way arrives: the others come later
+	number   int
+	disorder *disorder.Disorder[[]byte]
+	conn     *net.UDPConn
+	last     time.Time // when the newest that is under way arrives: the others come later
 }
 
 // NewRelay opens the relay's socket on the loopback address.
@@ -101,7 +102,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 	}
 	for _, s := range r.streams {
-		r.send(s, s.rest())
+		r.send(s, s.disorder.Rest())
 	}
 	return r.deliver(time.Now().Add(time.Hour))
 }
@@ -122,10 +123,12 @@ func (r *Relay) accept(from netip.AddrPort, payload []byte) error {
 			return err
 		}
 		n := len(r.streams)
-		s = &relayStream{number: n, conn: conn, disorder: disorder{cfg: &r.cfg, random: rand.New(rand.NewPCG(r.cfg.Seed, uint64(n)+2))}}
+		s = &relayStream{number: n, conn: conn, disorder: disorder.New[[]byte](
+			disorder.Shares{Drop: r.cfg.Drop, Duplicate: r.cfg.Duplicate, Displace: r.cfg.Displace},
+			rand.New(rand.NewPCG(r.cfg.Seed, uint64(n)+2)))}
 		r.streams[from] = s
 	}
-	r.send(s, s.pass(payload))
+	r.send(s, s.disorder.Pass(payload))
 	return nil
 }
 
@@ -155,57 +158,6 @@ func (r *Relay) deliver(now time.Time) error {
 		r.delivered.Add(1)
 	}
 	return nil
-}
-
-// disorder drops, duplicates and displaces the datagrams of one stream.
-//
-// The n-th datagram is due at the place n, n+1 or n+2; of those due at one place, one that is there already goes after
-// the newcomer. So it is overtaken by at most two, and never do three that are late follow a newer one, which is how a
-// sender whose clock was set back looks.
-type disorder struct {
-	cfg    *RelayConfig
-	random *rand.Rand
-	place  int
-	held   []displaced
-}
-
-type displaced struct {
-	due     int
-	payload []byte
-}
-
-// pass takes the stream's next datagram, and returns those that go now, in order.
-func (d *disorder) pass(payload []byte) (now [][]byte) {
-	d.place++
-	if d.random.Float64() >= d.cfg.Drop {
-		copies := 1
-		if d.random.Float64() < d.cfg.Duplicate {
-			copies = 2
-		}
-		for range copies {
-			if d.random.Float64() < d.cfg.Displace {
-				d.held = append(d.held, displaced{d.place + 1 + d.random.IntN(2), payload})
-			} else {
-				now = append(now, payload)
-			}
-		}
-	}
-	d.held = slices.DeleteFunc(d.held, func(h displaced) bool {
-		if h.due <= d.place {
-			now = append(now, h.payload)
-		}
-		return h.due <= d.place
-	})
-	return now
-}
-
-// rest returns what waits to be overtaken by datagrams that will not come.
-func (d *disorder) rest() (now [][]byte) {
-	for _, h := range d.held {
-		now = append(now, h.payload)
-	}
-	d.held = nil
-	return now
 }
 
 // relayed is a datagram under way.

@@ -1,33 +1,26 @@
-package traffic
+package disorder
 
 import (
-	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
-// pass sends n numbered datagrams through a disorder and returns the numbers that come out.
-func pass(cfg RelayConfig, n int) (out []int) {
-	d := disorder{cfg: &cfg, random: rand.New(rand.NewPCG(cfg.Seed, 2))}
-	take := func(payloads [][]byte) {
-		for _, p := range payloads {
-			out = append(out, int(binary.BigEndian.Uint32(p)))
-		}
-	}
+// pass sends n numbers through a disorder and returns those that come out.
+func pass(shares Shares, seed uint64, n int) (out []int, counts Counts) {
+	d := New[int](shares, rand.New(rand.NewPCG(seed, 2)))
 	for i := range n {
-		take(d.pass(binary.BigEndian.AppendUint32(nil, uint32(i))))
+		out = append(out, d.Pass(i)...)
 	}
-	take(d.rest())
-	return out
+	return append(out, d.Rest()...), d.Counts()
 }
 
 func TestDisorder(t *testing.T) {
 	const n = 10_000
 	for seed := range uint64(10) {
-		cfg := RelayConfig{Seed: seed, Drop: 0.3, Duplicate: 0.2, Displace: 0.4}
-		out := pass(cfg, n)
-		if fmt.Sprint(out) != fmt.Sprint(pass(cfg, n)) {
+		shares := Shares{Drop: 0.3, Duplicate: 0.2, Displace: 0.4}
+		out, counts := pass(shares, seed, n)
+		if again, _ := pass(shares, seed, n); !slices.Equal(out, again) {
 			t.Fatal("two runs of one seed differ")
 		}
 		copies, overtaken := map[int]int{}, [4]int{}
@@ -56,11 +49,14 @@ func TestDisorder(t *testing.T) {
 		if share := float64(twice) / float64(len(copies)); share < 0.17 || share > 0.23 {
 			t.Errorf("%.3f of them come twice", share)
 		}
+		if uint64(n-len(copies)) != counts.Dropped || uint64(twice) != counts.Duplicated || uint64(overtaken[1]+overtaken[2]) > counts.Displaced {
+			t.Errorf("%d lost, %d twice, %v overtaken: counted as %+v", n-len(copies), twice, overtaken, counts)
+		}
 		if overtaken[1] < n/20 || overtaken[2] < n/20 {
 			t.Errorf("overtaken by 0, 1, 2: %v", overtaken)
 		}
 	}
-	if out := pass(RelayConfig{}, n); len(out) != n || out[n-1] != n-1 {
+	if out, counts := pass(Shares{}, 1, n); counts != (Counts{}) || len(out) != n || out[n-1] != n-1 {
 		t.Errorf("a good network delivers %d of %d", len(out), n)
 	}
 }
