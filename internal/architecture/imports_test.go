@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"internal/disorder":     {},
 	"internal/traffic":      {"state", "internal/mmsg", "internal/disorder"},
 	"internal/needs":        {},
-	"replay":                {"decode", "state", "internal/disorder"},
+	"replay":                {"decode", "state", "internal/config", "internal/disorder", "internal/gateway"},
 	"client":                {},
 	"bench":                 {},
 	"deploy":                {},
