@@ -19,6 +19,7 @@ type commands struct {
 	Load        loadCommand        `cmd:"" help:"Send a load of engine states, and account for each."`
 	CheckConfig checkConfigCommand `cmd:"" help:"Check the settings and print those in force."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running gateway whether it is ready."`
+	Doctor      doctorCommand      `cmd:"" help:"Find out why nothing arrives."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 

@@ -25,13 +25,14 @@ var mayImport = map[string][]string{
 	"internal/config":       {},
 	"internal/gateway":      {"engine", "decode", "shard", "journal", "state", "internal/config"},
 	"internal/api":          {"state", "internal/gateway"},
+	"internal/doctor":       {"journal", "internal/config", "internal/gateway"},
 	"internal/traffic":      {"state", "internal/mmsg"},
 	"internal/needs":        {},
 	"replay":                {},
 	"bench":                 {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
-	"cmd/state-gateway":     {"engine", "state", "internal/config", "internal/gateway", "internal/api", "internal/traffic"},
+	"cmd/state-gateway":     {"state", "internal/config", "internal/gateway", "internal/api", "internal/doctor", "internal/traffic"},
 }
 
 // standardOnly lists the packages that import nothing but the standard library.
