@@ -110,6 +110,10 @@ func stale(port uint16) string {
 func causes(facts *Facts) string {
 	s, port := facts.asIs(), facts.Port
 	var all []string
+	inside := port
+	if facts.Gateway != nil {
+		inside = facts.Gateway.After.UDPPort
+	}
 	add := func(format string, args ...any) {
 		all = append(all, fmt.Sprintf("%d. ", len(all)+1)+fmt.Sprintf(format, args...))
 	}
@@ -120,8 +124,8 @@ func causes(facts *Facts) string {
 	if len(facts.Targets) > 1 || contained {
 		add("engines that have sent since before the container was made anew keep a stale conntrack entry: %s", stale(port))
 	}
-	if contained {
-		add("the port is published as TCP, or not at all: docker port elrar-state-gateway must show %d/udp", port)
+	if contained && !facts.proxied() {
+		add("the port is published as TCP, or not at all: docker port elrar-state-gateway must show %d/udp", inside)
 	}
 	if !s.BindAddress.IsUnspecified() {
 		add("the engines send to another address than %v, the only one that is received", s.BindAddress)

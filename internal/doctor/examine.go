@@ -127,26 +127,24 @@ func elsewhere(all []Process) []Process {
 
 func (f *findings) sockets(facts *Facts) {
 	port := facts.Port
-	publish := fmt.Sprintf("publish it as UDP: -p %d:%d/udp; docker port elrar-state-gateway must show %d/udp", port, port, port)
 	who := owners(facts.UDP)
 	foreign := slices.IndexFunc(who, func(p Process) bool { return p.Command != gatewayCommand && p.Command != proxyCommand && p.PID != 1 })
-	proxied := slices.ContainsFunc(who, func(p Process) bool { return p.Command == proxyCommand })
 	asTCP := len(facts.UDP) == 0 && len(facts.TCP) > 0
 	switch {
 	case asTCP:
-		f.add(Problem, "sockets", publish, "nobody has UDP port %d here, but %s has TCP port %d: it was published, or is served, as TCP",
-			port, list(owners(facts.TCP), 1), port)
+		f.add(Problem, "sockets", "publish it as UDP: "+facts.publish(), "nobody has UDP port %d here, but %v has TCP port %d: it was published, or is served, as TCP",
+			port, facts.TCP[0].Owner, port)
 	case facts.Gateway == nil && len(facts.UDP) == 0:
 		f.add(Note, "sockets", "", "UDP port %d is free here", port)
 	case facts.Gateway == nil && foreign >= 0:
 		f.add(Problem, "sockets", "stop it, or set VLLM_STATE_GATEWAY_UDP_PORT, and the engines, to another port", "%v has UDP port %d", who[foreign], port)
 	case facts.Gateway == nil:
 		f.add(Note, "sockets", "", "%s has UDP port %d", list(who, 3), port)
-	case facts.elsewhere() && proxied:
+	case facts.elsewhere() && facts.proxied():
 		f.add(OK, "sockets", "", "Docker publishes UDP port %d here; the gateway is in a container: more can be seen from inside", port)
 	case facts.elsewhere():
 		f.add(Note, "sockets", "look from there: docker exec elrar-state-gateway state-gateway doctor; engines that send to this host need the port published: "+
-			fmt.Sprintf("-p %d:%d/udp", port, port), "the gateway is in another network namespace, and nobody has UDP port %d in this one", port)
+			facts.publish(), "the gateway is in another network namespace, and nobody has UDP port %d in this one", port)
 	case foreign >= 0:
 		f.add(Problem, "sockets", "stop one of the two", "%v has UDP port %d besides the gateway, and takes some of what is sent to it", who[foreign], port)
 	default:
@@ -212,16 +210,19 @@ func receives(s config.Settings, a netip.Addr) bool {
 
 func (f *findings) way(facts *Facts) {
 	s := facts.asIs()
-	var arrived []netip.AddrPort
+	var arrived, lost []netip.AddrPort
 	for _, p := range facts.Probes {
 		switch {
 		case p.Counted > 0:
 			arrived = append(arrived, p.Target)
-		case !receives(s, p.Target.Addr()) && !facts.elsewhere():
-			f.add(Note, "way", "", "what is sent to %v (%s) is not received: the gateway is bound to %v", p.Target, p.Name, s.BindAddress)
 		case facts.elsewhere():
-			f.add(Note, "way", fmt.Sprintf("engines that send there need the port published as UDP: -p %d:%d/udp", facts.Port, facts.Port),
-				"an empty datagram to %v (%s) did not get to the gateway%s", p.Target, p.Name, because(p.Error))
+			lost = append(lost, p.Target)
+		case !receives(s, p.Target.Addr()):
+			bound := fmt.Sprintf("bound to %v", s.BindAddress)
+			if s.NetworkMode == config.Broadcast {
+				bound = "in broadcast mode, which is IPv4's"
+			}
+			f.add(Note, "way", "", "what is sent to %v (%s) is not received: the gateway is %s", p.Target, p.Name, bound)
 		default:
 			f.add(Problem, "way", "a firewall of this "+facts.Place.name()+" drops it, or the gateway does not read",
 				"an empty datagram to %v (%s) did not get to the gateway%s", p.Target, p.Name, because(p.Error))
@@ -229,6 +230,14 @@ func (f *findings) way(facts *Facts) {
 	}
 	if arrived != nil {
 		f.add(OK, "way", "", "an empty datagram got to the gateway by way of %s", list(arrived, len(arrived)))
+	}
+	switch {
+	case lost == nil:
+	case facts.proxied():
+		f.add(OK, "way", "", "whether %s leads to the gateway cannot be told from here: Docker's proxy does not pass empty datagrams on", list(lost, len(lost)))
+	default:
+		f.add(Note, "way", "engines that send there need the port published: "+facts.publish(),
+			"an empty datagram to %s did not get to the gateway", list(lost, len(lost)))
 	}
 }
 

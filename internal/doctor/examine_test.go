@@ -157,12 +157,20 @@ func TestExamine(t *testing.T) {
 				f.Probes[i].Counted, f.Probes[i].Error = 0, "connection refused"
 			}
 		}, []want{problem("sockets", "as TCP", "-p 9999:9999/udp"),
-			note("way", "127.0.0.1:9999"), note("way", "[::1]:9999"), note("way", "192.0.2.7:9999", "connection refused", "-p 9999:9999/udp"),
+			note("way", "127.0.0.1:9999, [::1]:9999, 192.0.2.7:9999", "-p 9999:9999/udp"),
 			problem("arrival", "conntrack -D -p udp --dport 9999", "published as TCP"), note("engines", "none")}},
 		{"published as it should be", func(f *Facts) {
 			elsewhere(f)
 			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999"), Owner: Process{PID: 7, Command: proxyCommand}}}
+			f.Probes[0].Counted = 0 // by way of the proxy's process, not of address translation
 		}, nil},
+		{"published under another port", func(f *Facts) {
+			elsewhere(f)
+			f.Port = 8888
+			for i := range f.Probes {
+				f.Probes[i].Counted = 0
+			}
+		}, []want{note("sockets", "UDP port 8888", "-p 8888:9999/udp"), note("way", "-p 8888:9999/udp")}},
 		{"not published", elsewhere, []want{note("sockets", "another network namespace", "-p 9999:9999/udp")}},
 
 		{"deaf", func(f *Facts) { f.Gateway.Live = "UDP reader 0 has stopped" }, []want{problem("gateway", "UDP reader 0 has stopped")}},

@@ -1,7 +1,9 @@
 package doctor
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/elrar/state-gateway/internal/config"
 )
@@ -46,6 +48,20 @@ func (f *Facts) elsewhere() bool {
 		}
 	}
 	return true
+}
+
+// proxied reports whether Docker publishes the port here.
+func (f *Facts) proxied() bool {
+	return slices.ContainsFunc(f.UDP, func(s Socket) bool { return s.Owner.Command == proxyCommand })
+}
+
+// publish is the option of docker run with which engines reach a gateway in a container by this host.
+func (f *Facts) publish() string {
+	inside := f.Port
+	if f.Gateway != nil {
+		inside = f.Gateway.After.UDPPort
+	}
+	return fmt.Sprintf("-p %d:%d/udp", f.Port, inside)
 }
 
 // proxyCommand is Docker's process that stands for a published port on the host.

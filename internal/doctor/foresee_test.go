@@ -19,6 +19,8 @@ func TestForesee(t *testing.T) {
 	bridgeWithoutRoute.Links[0].Default = false
 	macvlan := inContainer()
 	macvlan.Links[0].Driver = "macvlan"
+	sandbox := inContainer()
+	sandbox.Links[0].Driver = ""
 	noNetwork := Place{Container: "/.dockerenv", Links: []Link{lo()}}
 	hostWithContainers := bareMetal() // the other ends of the containers' interfaces
 	hostWithContainers.Links = append(hostWithContainers.Links, Link{Name: "veth1234", Driver: "veth"})
@@ -45,6 +47,7 @@ func TestForesee(t *testing.T) {
 		{"a foreign address in a container", inContainer(), "198.51.100.1", "", Problem, "no address of this container, which has 192.0.2.7"},
 		{"a container's address", inContainer(), "192.0.2.7", "", Problem, "this container's own address"},
 		{"a container's address, by macvlan", macvlan, "192.0.2.7", "", Problem, "this container's own address"},
+		{"a container's address, in a sandbox", sandbox, "192.0.2.7", "", Problem, "this container's own address"},
 		{"a container's address, no default route", bridgeWithoutRoute, "192.0.2.7", "", Problem, "this container's own address"},
 		{"a container's loopback", inContainer(), "127.0.0.1", "", Problem, "only what runs in this container"},
 		{"a container without a network", noNetwork, "127.0.0.1", "", Problem, "only what runs in this container"},

@@ -30,7 +30,7 @@ type Link struct {
 
 // virtual are the drivers of interfaces that connect a network namespace of its own with its host. A machine's own
 // network is none of these: its interfaces have a card's driver, a hypervisor's, or a bridge's.
-var virtual = []string{"veth", "netkit", "macvlan", "ipvlan"}
+var virtual = []string{"veth", "netkit", "macvlan", "ipvlan", ""} // the last: a sandbox that does not tell (gVisor)
 
 // bridged are those whose other end is plugged into the host's bridge or routing, which broadcasts do not cross.
 var bridged = []string{"veth", "netkit"}
@@ -68,9 +68,9 @@ func (p Place) Local(a netip.Addr) bool {
 	return a.IsLoopback() && a.Is4() || slices.ContainsFunc(p.Links, func(l Link) bool { return slices.Contains(l.Addresses, a.WithZone("")) })
 }
 
-// name is what an operator calls this place.
+// name is what an operator calls what has this network.
 func (p Place) name() string {
-	if p.Container != "" {
+	if p.OwnNetwork() {
 		return "container"
 	}
 	return "host"

@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 )
 
@@ -29,12 +31,12 @@ func (a asker) probe(ctx context.Context, name string, target netip.AddrPort) (p
 	}
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(target))
 	if err != nil {
-		p.Error = err.Error()
+		p.Error = reason(err)
 		return p
 	}
 	defer conn.Close()
 	if _, err := conn.Write(nil); err != nil {
-		p.Error = err.Error()
+		p.Error = reason(err)
 		return p
 	}
 	reply := make([]byte, 1) // a gateway sends none
@@ -42,7 +44,7 @@ func (a asker) probe(ctx context.Context, name string, target netip.AddrPort) (p
 		// A refusal by ICMP is the socket's error; the deadline is also the pause between two questions.
 		conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 		if _, err := conn.Read(reply); err != nil && !isTimeout(err) {
-			p.Error = err.Error()
+			p.Error = reason(err)
 			return p
 		}
 		if now, err := a.stats(ctx); err == nil && now.Rejected["empty"] > before.Rejected["empty"] {
@@ -51,6 +53,14 @@ func (a asker) probe(ctx context.Context, name string, target netip.AddrPort) (p
 		}
 	}
 	return p
+}
+
+// reason returns an error of a socket without the addresses, which the finding has.
+func reason(err error) string {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno.Error()
+	}
+	return err.Error()
 }
 
 func isTimeout(err error) bool {
