@@ -48,8 +48,12 @@ func plural(n int, noun string) string {
 // seconds writes a time for people.
 func seconds(s float64) string {
 	d := time.Duration(s * float64(time.Second))
-	if d < 10*time.Second {
+	switch {
+	case d.Abs() < time.Second:
 		return d.Round(time.Millisecond).String()
+	case d.Abs() < 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
 	}
-	return d.Round(time.Second).String()
 }
