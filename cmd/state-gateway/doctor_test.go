@@ -73,7 +73,7 @@ func TestDoctorOfAHealthyGateway(t *testing.T) {
 		"sockets":  {":" + port, pid},
 		"way":      {"127.0.0.1:" + port},
 		"arrival":  {"valid datagrams a second"},
-		"engines":  {"127.0.0.1 (5)"},
+		"engines":  {"127.0.0.1 (5 engines, "},
 		"log":      {"the gateway writes " + p.logFile},
 	} {
 		if !seen(findings, doctor.OK, about, words...) {

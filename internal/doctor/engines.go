@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -21,7 +22,7 @@ func (f *findings) engines(all []Engine) {
 	}
 	byStatus := map[string][]Engine{}
 	var skewed, conflicts []string
-	sources := map[string]int{}
+	sources := map[string]source{}
 	for _, e := range all {
 		byStatus[e.Status] = append(byStatus[e.Status], e)
 		if math.Abs(float64(e.ClockSkewMs)) > skewLimitMs {
@@ -30,8 +31,9 @@ func (f *findings) engines(all []Engine) {
 		if e.Conflict {
 			conflicts = append(conflicts, e.EngineID)
 		}
-		if source, err := netip.ParseAddrPort(e.SourceAddr); err == nil {
-			sources[source.Addr().String()]++
+		if from, err := netip.ParseAddrPort(e.SourceAddr); err == nil {
+			address := from.Addr().String()
+			sources[address] = sources[address].with(e)
 		}
 	}
 	f.statuses(all, byStatus)
@@ -71,21 +73,27 @@ func (f *findings) statuses(all []Engine, byStatus map[string][]Engine) {
 	}
 }
 
-// counted writes the addresses with their engines, those with most first.
-func counted(sources map[string]int) (all []string) {
-	type source struct {
-		address string
-		engines int
+// source is what sends from one address.
+type source struct {
+	engines int
+	rate    float64 // real states a second, of the engines that are not stale
+}
+
+func (s source) with(e Engine) source {
+	s.engines++
+	if e.PushIntervalMs > 0 && e.Status != "stale" {
+		s.rate += 1000 / e.PushIntervalMs
 	}
-	var sorted []source
-	for address, n := range sources {
-		sorted = append(sorted, source{address, n})
-	}
-	slices.SortFunc(sorted, func(a, b source) int {
-		return cmp.Or(cmp.Compare(b.engines, a.engines), cmp.Compare(a.address, b.address))
+	return s
+}
+
+// counted writes the addresses with what sends from them, those with most engines first.
+func counted(sources map[string]source) (all []string) {
+	addresses := slices.SortedFunc(maps.Keys(sources), func(a, b string) int {
+		return cmp.Or(cmp.Compare(sources[b].engines, sources[a].engines), cmp.Compare(a, b))
 	})
-	for _, s := range sorted {
-		all = append(all, fmt.Sprintf("%s (%d)", s.address, s.engines))
+	for _, a := range addresses {
+		all = append(all, fmt.Sprintf("%s (%s, %.0f states/s)", a, plural(sources[a].engines, "engine"), sources[a].rate))
 	}
 	return all
 }

@@ -47,7 +47,7 @@ func healthy(t *testing.T) Facts {
 		URL:      "http://127.0.0.1:8080",
 		Gateway: &Gateway{Version: "1.2.3", Before: was, After: is, Watched: 3 * time.Second, Buffers: []int{8 << 20, 8 << 20},
 			Engines: []Engine{
-				{EngineID: "a", Status: "fresh", SourceAddr: "192.0.2.1:1"},
+				{EngineID: "a", Status: "fresh", PushIntervalMs: 100, SourceAddr: "192.0.2.1:1"},
 				{EngineID: "b", Status: "idle", SourceAddr: "192.0.2.1:2"}}},
 		Gateways: []Process{p},
 		Port:     9999,
@@ -79,7 +79,7 @@ func TestHealthy(t *testing.T) {
 	for _, want := range []struct{ about, words string }{
 		{"settings", "all are defaults"}, {"network", "eth0 192.0.2.7"}, {"gateway", "1.2.3"}, {"sockets", "2 UDP sockets on [::]:9999, of process 42"},
 		{"sockets", "8 MiB"}, {"sockets", "dropped nothing"}, {"way", "127.0.0.1:9999, [::1]:9999, 192.0.2.7:9999"},
-		{"arrival", "1000 valid datagrams a second"}, {"engines", "2 engines: 1 fresh, 1 idle"}, {"engines", "from 192.0.2.1 (2)"},
+		{"arrival", "1000 valid datagrams a second"}, {"engines", "2 engines: 1 fresh, 1 idle"}, {"engines", "from 192.0.2.1 (2 engines, 10 states/s)"},
 		{"log", "/data/engine_states.jsonl: 3000 lines"},
 	} {
 		if len(find(got, OK, want.about, want.words)) != 1 {

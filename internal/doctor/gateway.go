@@ -59,12 +59,13 @@ func (s Stats) rejected() (n uint64) {
 
 // Engine is what of an engine of /v1/engines matters here.
 type Engine struct {
-	EngineID    string  `json:"engine_id"`
-	Status      string  `json:"status"`
-	AgeMs       float64 `json:"age_ms"`
-	ClockSkewMs int64   `json:"clock_skew_ms"`
-	SourceAddr  string  `json:"source_addr"` // "" also for null
-	Conflict    bool    `json:"conflict"`
+	EngineID       string  `json:"engine_id"`
+	Status         string  `json:"status"`
+	AgeMs          float64 `json:"age_ms"`
+	ClockSkewMs    int64   `json:"clock_skew_ms"`
+	PushIntervalMs float64 `json:"push_interval_ms"` // 0 also for null
+	SourceAddr     string  `json:"source_addr"`      // "" also for null
+	Conflict       bool    `json:"conflict"`
 }
 
 // asker asks one gateway.
