@@ -2,10 +2,8 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strconv"
 	"syscall"
 
@@ -79,19 +77,5 @@ func reusePort(_, _ string, c syscall.RawConn) error {
 func closeAll(conns []*net.UDPConn) {
 	for _, c := range conns {
 		c.Close()
-	}
-}
-
-// AddressTrouble explains an error of Listen in an operator's words, or returns "" when there is nothing to add.
-func AddressTrouble(err error, address netip.Addr) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return "another process has this port (a second gateway?)"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Sprintf("%v is no address of this host or container; 0.0.0.0 means every interface", address)
-	case errors.Is(err, syscall.EACCES):
-		return "no permission: ports below 1024 need CAP_NET_BIND_SERVICE"
-	default:
-		return ""
 	}
 }

@@ -30,9 +30,9 @@ const (
 	// arrival to file; a quarter of it leaves room for a slow write and a busy machine.
 	flushInterval = 50 * time.Millisecond
 
-	// queueBytes bounds the memory of one appender's queue: at the rated 5,000 lines/s of 330 bytes on one socket it
+	// QueueBytes bounds the memory of one appender's queue: at the rated 5,000 lines/s of 330 bytes on one socket it
 	// bridges a stall of the disk of 10 s, and four of them fit into a container of 256 MiB beside the table.
-	queueBytes = 16 << 20
+	QueueBytes = 16 << 20
 
 	// spareSegments is how many empty segments an appender keeps: at saturation a writer that keeps up on the whole has
 	// some 20 of them at once, and what it does not have to give to the collector needs no collection.
@@ -83,7 +83,7 @@ func New(cfg Config) (*Journal, error) {
 		return nil, err
 	}
 	for range cfg.Appenders {
-		a := newAppender(queueBytes/segmentSize, j.wake)
+		a := newAppender(QueueBytes/segmentSize, j.wake)
 		j.appenders = append(j.appenders, a)
 		j.sources = append(j.sources, source{appender: a, segment: a.current})
 	}

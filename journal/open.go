@@ -97,7 +97,7 @@ func (o *openFile) claim(path string) (err error) {
 	}
 	if err := unix.Flock(int(o.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return &HeldError{Path: path, PID: lockHolder(o.info)}
+			return &HeldError{Path: path, PID: LockHolder(o.info)}
 		}
 		return os.NewSyscallError("flock", err)
 	}
@@ -161,8 +161,8 @@ func (o *openFile) cut() error {
 	return err
 }
 
-// lockHolder returns the process that has a file locked, as /proc/locks tells, or 0.
-func lockHolder(info os.FileInfo) int {
+// LockHolder returns the process that has a file locked, as /proc/locks tells, or 0.
+func LockHolder(info os.FileInfo) int {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	locks, err := os.ReadFile("/proc/locks")
 	if !ok || err != nil {

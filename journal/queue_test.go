@@ -19,7 +19,7 @@ func lineSize(t *testing.T, n int) int {
 func TestFullQueue(t *testing.T) {
 	const first = 1_000_000 // numbers of one length: lines of one size
 	size := lineSize(t, first)
-	capacity := queueBytes / segmentSize * (segmentSize / size)
+	capacity := QueueBytes / segmentSize * (segmentSize / size)
 	for _, batch := range []int{1, 64, 1000} {
 		h := newHarness(t, 1)
 		a := h.Appender(0)
@@ -31,7 +31,7 @@ func TestFullQueue(t *testing.T) {
 		if got := h.Counters(); got != want {
 			t.Fatalf("batches of %d: %+v, want %+v", batch, got, want)
 		}
-		if n := a.segments.Load(); n != queueBytes/segmentSize {
+		if n := a.segments.Load(); n != QueueBytes/segmentSize {
 			t.Errorf("%d segments in use", n)
 		}
 
@@ -100,7 +100,7 @@ func TestMemoryIsReturned(t *testing.T) {
 		a.Append(&s, text)
 		a.Commit()
 	}
-	if full := inUse() - empty; full < queueBytes/2 || full > queueBytes*5/4 {
+	if full := inUse() - empty; full < QueueBytes/2 || full > QueueBytes*5/4 {
 		t.Errorf("a full queue takes %d bytes", full)
 	}
 	h.drain()

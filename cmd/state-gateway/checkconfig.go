@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/elrar/state-gateway/internal/config"
+	"github.com/elrar/state-gateway/internal/doctor"
 )
 
 type checkConfigCommand struct {
@@ -21,18 +22,18 @@ func (c *checkConfigCommand) Run(command *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	given := map[string]bool{}
-	for _, step := range command.Path {
-		if step.Flag != nil {
-			given[step.Flag.Name] = true
-		}
-	}
+	given := givenFlags(command)
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, v := range settings.Values() {
 		fmt.Fprintf(out, "%s = %s\t(%s)\n", v.Variable, oneLine(v.Text), source(v, given))
 	}
 	if err := out.Flush(); err != nil {
 		return err
+	}
+	for _, f := range doctor.Foresee(settings, doctor.Look(os.Getenv)) {
+		if f.Level == doctor.Problem {
+			warnings = append(warnings, f.Saw+"; "+f.Do)
+		}
 	}
 	for _, w := range warnings {
 		fmt.Fprintln(os.Stderr, "state-gateway: warning:", w)
@@ -47,6 +48,19 @@ func (c *checkConfigCommand) Run(command *kong.Context) error {
 	return nil
 }
 
+// givenFlags returns the names of the flags on the command line.
+func givenFlags(command *kong.Context) map[string]bool {
+	given := map[string]bool{}
+	for _, step := range command.Path {
+		if step.Flag != nil {
+			given[step.Flag.Name] = true
+		}
+	}
+	return given
+}
+
+const fromDefault = "default"
+
 // source says where a setting comes from; given are the flags on the command line.
 func source(v config.Value, given map[string]bool) string {
 	if given[v.Flag] {
@@ -55,5 +69,5 @@ func source(v config.Value, given map[string]bool) string {
 	if _, ok := os.LookupEnv(v.Variable); ok {
 		return "environment"
 	}
-	return "default"
+	return fromDefault
 }

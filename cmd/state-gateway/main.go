@@ -20,6 +20,7 @@ type commands struct {
 	Replay      replayCommand      `cmd:"" help:"Run captured traffic again."`
 	CheckConfig checkConfigCommand `cmd:"" help:"Check the settings and print those in force."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running gateway whether it is ready."`
+	Doctor      doctorCommand      `cmd:"" help:"Find out why nothing arrives."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
 

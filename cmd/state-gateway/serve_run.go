@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/elrar/state-gateway/engine"
 	"github.com/elrar/state-gateway/internal/api"
 	"github.com/elrar/state-gateway/internal/config"
+	"github.com/elrar/state-gateway/internal/doctor"
 	"github.com/elrar/state-gateway/internal/gateway"
 	"github.com/elrar/state-gateway/state"
 )
@@ -38,7 +40,7 @@ func newService(s config.Settings, log *slog.Logger, passed passedSockets) (*ser
 		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_LOG_FILE=%s: %w", s.LogFile, err), "")
 	} else if err != nil {
 		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_UDP_PORT=%d, VLLM_STATE_GATEWAY_BIND_ADDRESS=%v: %w", s.UDPPort, s.BindAddress, err),
-			engine.AddressTrouble(err, s.BindAddress))
+			doctor.BindTrouble(err, "udp", netip.AddrPortFrom(s.BindAddress, s.UDPPort), doctor.Look(os.Getenv)))
 	}
 	v, r := build()
 	handler := api.New(g.Table(), g, api.Info{
@@ -56,7 +58,7 @@ func newService(s config.Settings, log *slog.Logger, passed passedSockets) (*ser
 	}
 	server, err := api.Listen(s.HTTPAddress, handler, log)
 	if err != nil {
-		return nil, errors.Join(unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_HTTP_ADDRESS=%s: %w", s.HTTPAddress, err), httpTrouble(err)), g.Close())
+		return nil, errors.Join(unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_HTTP_ADDRESS=%s: %w", s.HTTPAddress, err), httpTrouble(err, s.HTTPAddress)), g.Close())
 	}
 	return &service{gateway: g, http: server, log: log}, nil
 }
@@ -69,15 +71,12 @@ func unavailable(err error, explanation string) error {
 	return &exitError{exitUnavailable, err}
 }
 
-func httpTrouble(err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return "another process has this address"
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "no address of this host or container"
-	default:
-		return ""
-	}
+// httpTrouble explains why an HTTP address, whose host may be empty or a name, could not be bound.
+func httpTrouble(err error, address string) string {
+	host, port, _ := net.SplitHostPort(address) // which config has checked
+	ip, _ := netip.ParseAddr(host)
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return doctor.BindTrouble(err, "tcp", netip.AddrPortFrom(ip, uint16(n)), doctor.Look(os.Getenv))
 }
 
 // httpAddress returns where the HTTP side listens.
@@ -121,6 +120,11 @@ func serve(ctx context.Context, settings config.Settings, log *slog.Logger, pass
 			}
 		}
 	}()
+	for _, f := range doctor.Foresee(settings, doctor.Look(os.Getenv)) {
+		if f.Level == doctor.Problem {
+			log.Warn(f.Saw, "remedy", f.Do)
+		}
+	}
 	v, _ := build()
 	logFile := settings.LogFile
 	if !settings.EnableLog {

@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"internal/config":       {},
 	"internal/gateway":      {"engine", "decode", "shard", "journal", "state", "internal/config"},
 	"internal/api":          {"state", "internal/gateway"},
+	"internal/doctor":       {"journal", "internal/config", "internal/gateway"},
 	"internal/disorder":     {},
 	"internal/traffic":      {"state", "internal/mmsg", "internal/disorder"},
 	"internal/needs":        {},
@@ -34,7 +35,7 @@ var mayImport = map[string][]string{
 	"deploy":                {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
-	"cmd/state-gateway":     {"engine", "state", "internal/config", "internal/gateway", "internal/api", "internal/traffic", "replay"},
+	"cmd/state-gateway":     {"state", "internal/config", "internal/gateway", "internal/api", "internal/doctor", "internal/traffic", "replay"},
 }
 
 // standardOnly lists the packages that import nothing but the standard library.

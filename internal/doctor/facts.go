@@ -1,0 +1,68 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/elrar/state-gateway/internal/config"
+)
+
+// Facts are all that is looked at.
+type Facts struct {
+	Settings config.Settings
+	Given    []Given // settings that are not the defaults'
+	Unknown  []config.Unknown
+	Place    Place
+
+	URL          string   // that was asked
+	Gateway      *Gateway // nil: no gateway answers
+	GatewayError string   // why not
+	Gateways     []Process
+
+	Port    uint16   // that engines send to, as far as can be told
+	UDP     []Socket // of this network namespace, on that port
+	TCP     []Socket // those that listen on a TCP port of the same number
+	NoPorts uint64   // datagrams that came for ports that nobody has, while it was looked
+	Targets []netip.Addr
+	Probes  []Probe
+	Log     LogFile
+	RmemMax int // bytes; 0 = not known
+}
+
+// Given is a setting that somebody has set.
+type Given struct {
+	Variable string
+	Text     string
+	Source   string // flag or environment
+}
+
+// elsewhere reports whether the gateway that answers is in another network namespace: its port is bound there, not here.
+func (f *Facts) elsewhere() bool {
+	if f.Gateway == nil {
+		return false
+	}
+	for _, s := range f.UDP {
+		if s.Local.Port() == f.Gateway.After.UDPPort && s.Owner.Command != proxyCommand {
+			return false
+		}
+	}
+	return true
+}
+
+// proxied reports whether Docker publishes the port here.
+func (f *Facts) proxied() bool {
+	return slices.ContainsFunc(f.UDP, func(s Socket) bool { return s.Owner.Command == proxyCommand })
+}
+
+// publish is the option of docker run with which engines reach a gateway in a container by this host.
+func (f *Facts) publish() string {
+	inside := f.Port
+	if f.Gateway != nil {
+		inside = f.Gateway.After.UDPPort
+	}
+	return fmt.Sprintf("-p %d:%d/udp", f.Port, inside)
+}
+
+// proxyCommand is Docker's process that stands for a published port on the host.
+const proxyCommand = "docker-proxy"
