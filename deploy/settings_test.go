@@ -1,0 +1,48 @@
+package deploy
+
+import (
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// environment returns the variables of an environment file, which must have the form that Docker, systemd and
+// start_gateway_unicast.sh read alike: NAME=VALUE without quotes, and comments on lines of their own.
+func environment(t *testing.T, file string) (environ []string) {
+	t.Helper()
+	form := regexp.MustCompile(`^VLLM_STATE_GATEWAY_[A-Z_]+=[^\s"'#\\$]+$`)
+	for line := range strings.Lines(read(t, file)) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case line == "" || line[0] == '#':
+		case form.MatchString(line):
+			environ = append(environ, line)
+		default:
+			t.Errorf("%s: %s", file, line)
+		}
+	}
+	if len(environ) == 0 {
+		t.Errorf("%s is empty", file)
+	}
+	return environ
+}
+
+// The gateway takes every environment file for its settings, without a word and to the letter.
+func TestEnvironmentFiles(t *testing.T) {
+	for _, file := range glob(t, 5, "config_examples/*.env", "systemd/*.env") {
+		environ := environment(t, file)
+		check := exec.Command(binary, "check-config")
+		check.Env = environ
+		got := run(t, check)
+		if got.code != 0 || got.stderr != "" {
+			t.Errorf("%s: %+v", file, got)
+		}
+		for _, entry := range environ {
+			name, value, _ := strings.Cut(entry, "=")
+			if shown := regexp.MustCompile(name + " = " + regexp.QuoteMeta(value) + " +\\(environment\\)"); !shown.MatchString(got.stdout) {
+				t.Errorf("%s: %s is not in force:\n%s", file, entry, got.stdout)
+			}
+		}
+	}
+}
