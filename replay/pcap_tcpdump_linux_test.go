@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +22,8 @@ import (
 	"github.com/elrar/state-gateway/replay"
 )
 
-// tcpdump starts the real one, and returns what it captures, read as it comes, once it is listening.
-func tcpdump(t *testing.T, arguments ...string) *replay.Capture {
+// tcpdump starts the real one, and returns what it captures, read as it comes, once it is listening; and what ends it.
+func tcpdump(t *testing.T, arguments ...string) (c *replay.Capture, stop func()) {
 	t.Helper()
 	needs.Root(t)
 	path := needs.Command(t, "tcpdump")
@@ -39,10 +40,11 @@ func tcpdump(t *testing.T, arguments ...string) *replay.Capture {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
+	t.Cleanup(stop)
 	var said strings.Builder
 	listening := false
 	lines := bufio.NewScanner(messages)
@@ -54,12 +56,10 @@ func tcpdump(t *testing.T, arguments ...string) *replay.Capture {
 		needs.Skip(t, "tcpdump cannot capture here: "+said.String())
 	}
 	go io.Copy(io.Discard, messages)
-	c, err := replay.Open([]string{"-"}, replay.ReadOptions{Stdin: out})
-	if err != nil {
+	if c, err = replay.Open([]string{"-"}, replay.ReadOptions{Stdin: out}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
-	return c
+	return c, stop
 }
 
 // next reads n datagrams of a live capture.
@@ -74,6 +74,23 @@ func next(t *testing.T, c *replay.Capture, n int) (datagrams []replay.Datagram) 
 		datagrams = append(datagrams, d)
 	}
 	return datagrams
+}
+
+// send sends a datagram and waits for it, so that the next one comes after it whichever processors they meet.
+func send(t *testing.T, from, to *net.UDPConn, text string) {
+	t.Helper()
+	if _, err := from.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	to.SetReadDeadline(time.Now().Add(30 * time.Second))
+	buffer := make([]byte, 65536)
+	for {
+		if n, err := to.Read(buffer); err != nil {
+			t.Fatal(err)
+		} else if string(buffer[:n]) == text {
+			return // and not one of those that reach sent
+		}
+	}
 }
 
 // TestTcpdumpLoopback captures what is sent on loopback with the real tcpdump, on that interface and on any, and reads
@@ -96,7 +113,7 @@ func TestTcpdumpLoopback(t *testing.T) {
 				}
 				defer gateway.Close()
 				to := gateway.LocalAddr().(*net.UDPAddr).AddrPort()
-				c := tcpdump(t, append(slices.Clone(arguments), "udp", "dst", "port", strconv.Itoa(int(to.Port())))...)
+				c, _ := tcpdump(t, append(slices.Clone(arguments), "udp", "dst", "port", strconv.Itoa(int(to.Port())))...)
 
 				engine, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 				if err != nil {
@@ -106,9 +123,7 @@ func TestTcpdumpLoopback(t *testing.T) {
 				began := time.Now().Add(-time.Second)
 				sent := []string{payload, "", payload, payload, strings.Repeat("x", 60_000), "last"} // a duplicate is a datagram too
 				for _, text := range sent {
-					if _, err := engine.Write([]byte(text)); err != nil {
-						t.Fatal(err)
-					}
+					send(t, engine, gateway, text)
 				}
 				for i, d := range next(t, c, len(sent)) {
 					if string(d.Payload) != sent[i] || d.Destination != to || d.Source != engine.LocalAddr().(*net.UDPAddr).AddrPort() {
@@ -134,14 +149,14 @@ func TestTcpdumpSnapLength(t *testing.T) {
 	}
 	defer gateway.Close()
 	to := gateway.LocalAddr().(*net.UDPAddr)
-	c := tcpdump(t, "-i", "lo", "-s", "60", "udp", "dst", "port", strconv.Itoa(to.Port))
+	c, _ := tcpdump(t, "-i", "lo", "-s", "60", "udp", "dst", "port", strconv.Itoa(to.Port))
 	engine, err := net.DialUDP("udp", nil, to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer engine.Close()
 	for _, text := range []string{payload, payload, "short"} {
-		engine.Write([]byte(text))
+		send(t, engine, gateway, text)
 	}
 	if d := next(t, c, 1)[0]; string(d.Payload) != "short" || c.Skips()["truncated"] != 2 {
 		t.Errorf("%q, %v", d.Payload, c.Skips())
@@ -245,20 +260,30 @@ func TestTcpdumpContainers(t *testing.T) {
 		gateway, from := c.gateway.listen(t, c.address), engine.dial(t, c.address)
 		reach(t, from, gateway)
 		var capture *replay.Capture
-		host.do(func() { capture = tcpdump(t, "-i", "any", "udp") })
+		var stop func()
+		host.do(func() { capture, stop = tcpdump(t, "-i", "any", "udp") })
 		var sent, got []string
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for d, err := capture.Next(); err == nil; d, err = capture.Next() {
+				got = append(got, string(d.Payload))
+			}
+		}()
 		for i := range 20 {
 			sent = append(sent, strconv.Itoa(i/2)) // each twice
-			from.Write([]byte(sent[i]))
+			send(t, from, gateway, sent[i])
 			if i == 10 {
-				from.Write(bytes.Repeat([]byte("x"), 4000)) // fragments
+				send(t, from, gateway, strings.Repeat("x", 4000)) // three fragments
 			}
 		}
-		for _, d := range next(t, capture, len(sent)) {
-			got = append(got, string(d.Payload))
+		const records = 2 * (20 + 3)
+		for deadline := time.Now().Add(30 * time.Second); capture.Read().Records < records && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
 		}
-		// The second sight of the last one may still be to come.
-		if skips := capture.Skips(); !slices.Equal(got, sent) || skips["second_sight"] < 19 || skips["fragment"] != 6 {
+		stop()
+		<-ended
+		if skips := capture.Skips(); !slices.Equal(got, sent) || skips["second_sight"] != 20 || skips["fragment"] != 6 {
 			t.Errorf("%s: %v, %v; want %v", c.name, got, skips, sent)
 		}
 	}
