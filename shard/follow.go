@@ -7,13 +7,14 @@ import "github.com/elrar/state-gateway/state"
 // that has left the table. The pointer is valid during the call; what it points to may be copied and kept. An engine
 // that left and came back is among the changed only. What happens during a call is found by it or by the next one.
 //
-// A call reads one word of each engine held, and more only of those that changed: some 0.1 ms for 10,000 engines of which
+// A call reads one word of each engine held, and more only of those that changed: 0.3 ms for 10,000 engines of which
 // none did. It is not safe for concurrent use. What it has seen takes 64 bytes an engine while the function is kept.
 func (t *Table) Follow() func(changed func(*state.Held), removed func(engineID string)) {
 	parts := make([]followed, shards)
+	var held state.Held
 	return func(changed func(*state.Held), removed func(string)) {
 		for i := range parts {
-			parts[i].next(t.parts[i].index.Load(), changed, removed)
+			parts[i].next(t.parts[i].index.Load(), &held, changed, removed)
 		}
 	}
 }
@@ -29,9 +30,9 @@ type seen struct {
 	applied uint64
 }
 
-func (f *followed) next(x *index, changed func(*state.Held), removed func(string)) {
+// next looks at the shard, whose index is x now. What changed is read into held.
+func (f *followed) next(x *index, held *state.Held, changed func(*state.Held), removed func(string)) {
 	left := f.move(x)
-	var held state.Held
 	for i := range f.cells {
 		c := &f.cells[i]
 		if c.slot == nil {
@@ -40,8 +41,8 @@ func (f *followed) next(x *index, changed func(*state.Held), removed func(string
 			}
 		}
 		if c.slot.applied() != c.applied {
-			c.applied = c.slot.read(&held)
-			changed(&held)
+			c.applied = c.slot.read(held)
+			changed(held)
 		}
 	}
 	for _, c := range left {

@@ -3,6 +3,7 @@ package shard
 import (
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync/atomic"
 
 	"github.com/elrar/state-gateway/state"
@@ -150,13 +151,13 @@ func (s *slot) receivedMono() int64 {
 	}
 }
 
-// readHistory returns the last limit states, oldest first. When the ring turns further than its spare entry while it
-// is read, the states that were overwritten meanwhile are left out.
-func (s *slot) readHistory(limit int) []state.Record {
+// readHistory appends the last limit states to records, oldest first. When the ring turns further than its spare entry
+// while it is read, the states that were overwritten meanwhile are left out.
+func (s *slot) readHistory(records []state.Record, limit int) []state.Record {
 	ring := uint64(len(s.history))
 	newest := s.applied()
 	n := min(uint64(limit), ring-1, newest)
-	records := make([]state.Record, 0, n)
+	records = slices.Grow(records, int(n))
 	for k := newest - n + 1; k <= newest; k++ {
 		var r state.Record
 		s.history[k%ring].load(&r)

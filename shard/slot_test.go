@@ -113,7 +113,7 @@ func TestRemovedSlotTakesNothing(t *testing.T) {
 	// A reader that found it before still reads it.
 	var h state.Held
 	s.read(&h)
-	if bad := inconsistent(&h); bad != "" || len(s.readHistory(5)) != 2 || s.applied() != 2 || s.receivedMono() != 2 {
+	if bad := inconsistent(&h); bad != "" || len(s.readHistory(nil, 5)) != 2 || s.applied() != 2 || s.receivedMono() != 2 {
 		t.Errorf("%s, %d applied", bad, s.applied())
 	}
 }

@@ -145,7 +145,7 @@ func (t *Table) History(engineID string, limit int) (records []state.Record, ok 
 	if s == nil {
 		return nil, false
 	}
-	return s.readHistory(min(limit, t.cfg.History)), true
+	return s.readHistory([]state.Record{}, min(limit, t.cfg.History)), true
 }
 
 // PushInterval returns the observed time between an engine's real states; ok is false if it is not known.
@@ -154,7 +154,8 @@ func (t *Table) PushInterval(engineID string) (interval time.Duration, ok bool) 
 	if s == nil {
 		return 0, false
 	}
-	return state.PushInterval(s.readHistory(state.IntervalRecords), &t.cfg.Rules)
+	var records [state.IntervalRecords]state.Record
+	return state.PushInterval(s.readHistory(records[:0], state.IntervalRecords), &t.cfg.Rules)
 }
 
 func (t *Table) find(engineID string) *slot {

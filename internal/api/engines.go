@@ -95,7 +95,8 @@ func (a *api) appendEngine(o *object, h *state.Held, now state.Instant) {
 		o.null("push_interval_ms")
 	}
 	if h.Source.IsValid() {
-		o.text("source_addr", h.Source.String())
+		o.name("source_addr")
+		o.dst = append(h.Source.AppendTo(append(o.dst, '"')), '"')
 	} else {
 		o.null("source_addr")
 	}

@@ -219,7 +219,7 @@ func (f *feed) encodeSnapshot(v variant) *event {
 		})
 	}
 	e := f.encodeStates(eventSnapshot, v, f.all, f.now)
-	s.bytes, s.next = len(e.frame), f.clock.Add(snapshotShare*time.Since(begun))
+	s.bytes, s.next = len(e.frame), f.clock.Add(min(snapshotShare*time.Since(begun), bookmarkInterval))
 	return e
 }
 

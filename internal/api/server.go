@@ -18,6 +18,7 @@ type limits struct {
 	write       time.Duration
 	idle        time.Duration
 	connections int
+	sendBuffer  int // bytes asked of the kernel
 	header      int // bytes
 }
 
@@ -30,8 +31,13 @@ func defaultLimits() limits {
 		write: 30 * time.Second,
 		// Longer than a scrape interval's usual 15 s, short enough that idle connections do not keep others out.
 		idle: 60 * time.Second,
-		// A thousand readers, and a few probes besides; further ones wait for one to close.
+		// Half of them for those who watch (maxWatchers), and as many for those who poll, scrape and probe; further ones
+		// wait for one to close. The idle ones give way before that; see idle.
 		connections: 1024,
+		// A state is worth little when it is old: what the client does not take is better kept here, where it is put
+		// together with what comes after it, than in the kernel, which would take 4 MB for each. The kernel doubles
+		// the figure for its own overhead.
+		sendBuffer: 128 << 10,
 		// The longest engine_id is 768 bytes when every byte is escaped; proxies add cookies and traces.
 		header: 16 << 10,
 	}
@@ -65,6 +71,7 @@ func listen(address string, handler http.Handler, log *slog.Logger, l limits) (*
 func on(listener net.Listener, handler http.Handler, log *slog.Logger, l limits) *Server {
 	server := &http.Server{
 		Handler:           handler,
+		ConnState:         newIdle(l.connections - l.connections/16).connState,
 		ReadHeaderTimeout: l.readHeader,
 		ReadTimeout:       l.read,
 		WriteTimeout:      l.write,
@@ -75,7 +82,21 @@ func on(listener net.Listener, handler http.Handler, log *slog.Logger, l limits)
 	if a, ok := handler.(*api); ok {
 		server.RegisterOnShutdown(a.hub.stop) // streams do not end by themselves
 	}
-	return &Server{http: server, listener: netutil.LimitListener(listener, l.connections)}
+	return &Server{http: server, listener: netutil.LimitListener(smallBuffers{listener, l.sendBuffer}, l.connections)}
+}
+
+// smallBuffers gives each connection a small send buffer.
+type smallBuffers struct {
+	net.Listener
+	bytes int
+}
+
+func (l smallBuffers) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetWriteBuffer(l.bytes) // without it everything works, in more memory
+	}
+	return conn, err
 }
 
 // Addr returns the address that is bound.

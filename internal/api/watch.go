@@ -43,7 +43,9 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request, query url.Values) {
 		if e == nil {
 			return
 		}
-		if _, err := w.Write(e.frame); err != nil || control.Flush() != nil {
+		_, err := w.Write(e.frame)
+		_ = control.Flush() // whose error gets lost on the way; but it ends the context
+		if err != nil || r.Context().Err() != nil {
 			return // gone, or cut off
 		}
 		a.metrics.watchEvents[e.kind].Inc()

@@ -10,8 +10,8 @@ import (
 // watcher is one client's stream: the events that wait for it. The hub puts them in, the request's goroutine takes and
 // writes them; neither waits for the other.
 //
-// What waits is bounded: when the events waiting are larger than a snapshot, they are dropped, and the watcher is behind.
-// It gets a snapshot of the moment when it is able to take one.
+// What waits is bounded: when several events are larger together than a snapshot, they are dropped, and the watcher is
+// behind. It gets a snapshot of the moment when it is able to take one.
 type watcher struct {
 	variant  variant
 	deadline func(time.Time) error // sets when a write fails; called from any goroutine
@@ -34,7 +34,7 @@ const (
 	// endGrace is how long the last event may take.
 	endGrace = 500 * time.Millisecond
 
-	// leastBacklog is how many bytes may wait for a client in any case.
+	// leastBacklog is how many bytes may wait for a client in any case: the events of a tick come at once.
 	leastBacklog = 64 << 10
 )
 
@@ -60,13 +60,14 @@ func (w *watcher) start(snapshot *event) {
 	w.append(snapshot)
 }
 
-// put puts the next event in; nil is none. When more than limit bytes would wait, the watcher falls behind instead.
-func (w *watcher) put(e *event, limit int) {
+// put puts the next event in; nil is none. When several events would wait that are larger than a snapshot, and not by a
+// little, the watcher falls behind instead.
+func (w *watcher) put(e *event, snapshot int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case e == nil || w.behind || w.ended:
-	case w.bytes+len(e.frame) > max(limit, leastBacklog):
+	case w.bytes > 0 && w.bytes+len(e.frame) > snapshot+leastBacklog:
 		w.drop()
 		w.behind = true
 	default:
