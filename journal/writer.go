@@ -18,11 +18,11 @@ type Writer struct {
 
 // NewWriter returns a Writer to to.
 func NewWriter(to io.Writer) *Writer {
-	a := newAppender(queueBytes/segmentSize, make(chan struct{}, 1)) // nobody needs to be woken
+	a := newAppender(QueueBytes/segmentSize, make(chan struct{}, 1)) // nobody needs to be woken
 	return &Writer{source: source{appender: a, segment: a.current}, to: to}
 }
 
-// Appender returns where the lines come from. An appender takes queueBytes at most: Flush long before.
+// Appender returns where the lines come from. An appender takes QueueBytes at most: Flush long before.
 func (w *Writer) Appender() *Appender { return w.appender }
 
 // Flush writes what has been committed. Its first error ends the writing: every later call returns it again.
