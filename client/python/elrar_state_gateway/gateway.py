@@ -1,0 +1,174 @@
+"""What a router calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from typing import Any, Sequence
+
+from .follower import Follower
+from .state import EngineState
+from .table import Table
+
+_URL_VARIABLE = "VLLM_STATE_GATEWAY_URL"
+_STALE_VARIABLE = "VLLM_STATE_GATEWAY_INCLUDE_STALE"
+_DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class StateGateway:
+    """The states of all engines, kept in memory by a background thread for each gateway, normally one.
+
+    The methods are safe for any number of threads. All but shutdown only look at memory; none raises an exception,
+    whatever the gateways do. An engine that its gateway has not heard of for too long, or that a lost gateway has not
+    told of for too long, is not shown, unless include_stale is set.
+    """
+
+    def __init__(self, urls: str | Sequence[str] | None = None, include_stale: bool | None = None) -> None:
+        """Starts following the gateways at urls, a list or a string with commas.
+
+        What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080) and VLLM_STATE_GATEWAY_INCLUDE_STALE
+        (false). A URL that is none is logged as an error and left alone.
+        """
+        if urls is None:
+            urls = os.environ.get(_URL_VARIABLE, "")
+        if isinstance(urls, str):
+            urls = urls.split(",")
+        if include_stale is None:
+            include_stale = os.environ.get(_STALE_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
+        urls = list(dict.fromkeys(url.strip() for url in urls if url.strip())) or [_DEFAULT_URL]
+        self._include_stale = include_stale
+        self._table = Table(len(urls))
+        self._followers = [Follower(url, self._table, part) for part, url in enumerate(urls)]
+        self._lock = threading.RLock()
+        self._started = False
+        self._shut_down = False
+        _instances.add(self)
+        self._start()
+
+    def get_engine_states_dict(self) -> dict[str, dict[str, Any]]:
+        """Returns engine_id → the eight fields, in dictionaries that are the caller's own."""
+        engines = self._engines()
+        if self._include_stale:
+            return {engine_id: held.state.copy() for engine_id, held in engines.items()}
+        now = time.monotonic()
+        return {engine_id: held.state.copy() for engine_id, held in engines.items() if held.stale_at >= now}
+
+    def get_engine_state(self, engine_id: str) -> EngineState | None:
+        """Returns one engine's state, the caller's own, or None."""
+        held = self._engines().get(engine_id)
+        if held is None or not (self._include_stale or held.stale_at >= time.monotonic()):
+            return None
+        return EngineState(**held.state)
+
+    def get_active_engines_count(self) -> int:
+        """Returns the number of engines that are not stale."""
+        now = time.monotonic()
+        return sum(held.stale_at >= now for held in self._engines().values())
+
+    def get_total_engines_count(self) -> int:
+        """Returns the number of engines held, stale ones included, whether they are shown or not."""
+        return len(self._engines())
+
+    def get_stats(self) -> dict[str, Any]:
+        """Returns the first gateway's keys, None where only the gateway knows, and this client's own. README.md has all."""
+        followers = self._followers
+        received = sum(f.states for f in followers)
+        invalid = sum(f.invalid for f in followers)
+        silences = [silence for silence in (f.silent_for() for f in followers) if silence is not None]
+        return {
+            "total_received": received,
+            "valid_states": received - invalid,
+            "invalid_states": invalid,
+            "valid_rate": f"{100 * (received - invalid) / received if received else 0:.2f}%",
+            "last_received": max(f.last_state for f in followers),
+            "active_engines": self.get_active_engines_count(),
+            "total_engines": self.get_total_engines_count(),
+            "unicast_received": None,
+            "broadcast_received": None,
+            "network_mode": None,
+            "bind_address": None,
+            "udp_port": None,
+            "stale_threshold_ms": None,
+            "connected": any(f.connected for f in followers),
+            "reconnects": sum(max(0, f.streams - 1) for f in followers),
+            "last_event_age": min(silences, default=None),
+            "gateways": [
+                {
+                    "url": f.url,
+                    "connected": f.connected,
+                    "reconnects": max(0, f.streams - 1),
+                    "last_event_age": f.silent_for(),
+                    "problem": f.problem,
+                }
+                for f in followers
+            ],
+        }
+
+    def shutdown(self) -> None:
+        """Stops following; what is held grows stale. The next get_state_gateway() starts anew."""
+        global _singleton
+        with _singleton_lock:
+            if _singleton is self:
+                _singleton = None
+        with self._lock:
+            self._shut_down = True
+        for follower in self._followers:
+            follower.stop()
+        for follower in self._followers:
+            follower.join(2.0)
+
+    def _engines(self) -> Any:
+        if not self._started:
+            self._start()
+        return self._table.view
+
+    def _start(self) -> None:
+        """Starts the threads, if they are not running: at first, and when the first reader of a forked process comes."""
+        with self._lock:
+            if self._started:
+                return
+            try:
+                if not self._shut_down:
+                    for follower in self._followers:
+                        follower.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is ending: the next reader tries again
+                for follower in self._followers:
+                    follower.problem = str(error)
+            else:
+                self._started = True
+
+    def _fork(self) -> None:
+        """Makes a forked process's copy usable: it has the states and the settings, and neither threads nor sockets."""
+        self._lock = threading.RLock()
+        self._table.renew_lock()
+        for follower in self._followers:
+            follower.fork()
+        self._started = False
+
+
+_instances: weakref.WeakSet[StateGateway] = weakref.WeakSet()
+_singleton: StateGateway | None = None
+_singleton_lock = threading.RLock()
+
+
+def get_state_gateway() -> StateGateway:
+    """Returns the process's one StateGateway, set by the environment, and makes it if there is none."""
+    global _singleton
+    with _singleton_lock:
+        if _singleton is None:
+            _singleton = StateGateway()
+        _singleton._start()
+        return _singleton
+
+
+def _after_fork() -> None:
+    global _singleton_lock
+    _singleton_lock = threading.RLock()
+    for gateway in list(_instances):
+        gateway._fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
