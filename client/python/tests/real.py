@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 import urllib.request
-from typing import Any
+from typing import IO, Any
 
 from .fake import PATIENCE, ClientTest
 
@@ -28,7 +28,7 @@ class RealTest(ClientTest):
         """Starts a gateway on free ports that it will have again after a restart."""
         binary = os.environ.get("STATE_GATEWAY_BINARY") or _built(self.need("go"))
         gateway = RealGateway(binary, {"ENABLE_LOG": "false", **settings})
-        self.addCleanup(gateway.kill)
+        self.addCleanup(gateway.close)
         gateway.start()
         return gateway
 
@@ -78,7 +78,7 @@ class RealGateway:
             for line in self._process.stderr:
                 said.append(line)
                 if "state gateway started" in line:
-                    threading.Thread(target=self._process.stderr.read, daemon=True).start()
+                    threading.Thread(target=_drain, args=(self._process.stderr,), daemon=True).start()
                     return
             self.kill()
             if not first or not any("already in use" in line for line in said):
@@ -97,6 +97,10 @@ class RealGateway:
         self._process.terminate()
         self._process.wait(PATIENCE)
 
+    def close(self) -> None:
+        self.kill()
+        self._sender.close()
+
     def push(self, state: dict[str, Any]) -> None:
         """Sends a state as an agent does."""
         self._sender.sendto(json.dumps(state).encode(), ("127.0.0.1", self.udp))
@@ -104,6 +108,11 @@ class RealGateway:
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=PATIENCE) as answer:
             return json.load(answer)
+
+
+def _drain(stderr: IO[str]) -> None:
+    with stderr:
+        stderr.read()
 
 
 class Relay:
