@@ -120,11 +120,6 @@ class Follower:
             for event in events:
                 if stop.is_set():
                     return
-                self._apply(event)
-                self.last_event = event.at
-                opened = min(opened, event.at)
-                if event.at - opened >= _STEADY:
-                    self._say(None)
                 sent = event.data.get("server_time_ms")
                 if isinstance(sent, int):
                     difference = event.at - sent / 1000
@@ -133,6 +128,11 @@ class Follower:
                     # the gateway looks the same, and costs one new stream.
                     if difference - earliest > SILENCE:
                         raise StreamError(f"its events come more than {SILENCE:g} s late")
+                self._apply(event)
+                self.last_event = event.at
+                opened = min(opened, event.at)
+                if event.at - opened >= _STEADY:
+                    self._say(None)
 
     def _apply(self, event: Event) -> None:
         if event.name in ("snapshot", "update"):
@@ -160,7 +160,7 @@ class Follower:
                 engines[engine_id] = hold(engine_id, engine, event.at)
             except (KeyError, TypeError, ValueError, ArithmeticError):
                 if not self.invalid:
-                    _log.warning("state gateway %s: %.300r is told of in a way that is not understood", self.url, engine_id)
+                    self._report(logging.WARNING, f"what it tells of {engine_id[:300]!r} is not understood")
                 self.invalid += 1
         if states:
             self.states += len(states)
@@ -173,9 +173,13 @@ class Follower:
             return
         self._said = problem
         if problem is None:
-            _log.info("state gateway %s: following it", self.url)
+            self._report(logging.INFO, "following it")
         else:
-            _log.warning("state gateway %s: %s; what it told grows stale", self.url, problem)
+            self._report(logging.WARNING, problem + "; what it told grows stale")
+
+    def _report(self, level: int, text: str) -> None:
+        with contextlib.suppress(Exception):  # the router's handlers are not ours to trust
+            _log.log(level, "state gateway %s: %s", self.url, text)
 
 
 def _list(event: Event, name: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -145,11 +146,10 @@ class Stream:
     def abort(self) -> None:
         """Ends the stream from another thread."""
         self._aborted = True
-        if self._socket is not None:
-            try:
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # an SSLSocket's own is not for another thread
-            except OSError:
-                pass
+        connected = self._socket
+        if connected is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)  # an SSLSocket's own is not for another thread
 
     def abandon(self) -> None:
         """Drops a forked process's copy of the socket, so that the connection ends when its owner ends it."""

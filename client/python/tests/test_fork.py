@@ -1,6 +1,11 @@
 import os
 import signal
+import threading
 import unittest
+from unittest import mock
+
+from elrar_state_gateway import gateway as gateway_module
+from elrar_state_gateway import get_state_gateway
 
 from .fake import ClientTest, engine, event, snapshot, update
 
@@ -60,10 +65,50 @@ class Fork(ClientTest):
         gateway = self.follow(fake.url)
         fake.next_stream(engine("a"))
         self.wait_for("the snapshot", gateway.get_engine_states_dict)
+        stream = gateway._followers[0]._stream
+        assert stream is not None and stream._socket is not None
+        descriptor = stream._socket.fileno()
         child = os.fork()
         if child == 0:
             gateway.shutdown()
-            os._exit(0 if gateway.get_engine_states_dict() else 1)
+            try:
+                os.fstat(descriptor)  # the parent's; a copy of it would keep the connection when the parent has closed it
+            except OSError:
+                os._exit(0 if gateway.get_engine_states_dict() else 1)
+            os._exit(2)
         self.assertEqual(os.waitpid(child, 0)[1], 0)
         self.assertTrue(gateway.get_stats()["connected"])
         self.assertEqual(fake.accepted, 1)
+
+    def test_locks_that_others_held(self) -> None:
+        """A thread that has a lock at the moment of the fork is not there in the child to release it."""
+        fake = self.fake()
+        with mock.patch.dict(os.environ, {"VLLM_STATE_GATEWAY_URL": fake.url}):
+            gateway = get_state_gateway()
+        self.addCleanup(gateway.shutdown)
+        fake.next_stream(engine("a"))
+        self.wait_for("the snapshot", gateway.get_engine_states_dict)
+        held, release = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with gateway._lock, gateway._table._lock, gateway_module._singleton_lock:
+                held.set()
+                release.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            try:
+                self.wait_for("news", lambda: get_state_gateway().get_engine_states_dict()["a"]["timestamp_ms"] == 2)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        release.set()
+        holder.join()
+        try:
+            fake.next_stream(engine("a", 2))
+        finally:
+            self.assertEqual(os.waitpid(child, 0)[1], 0)

@@ -9,6 +9,7 @@ from unittest import mock
 import elrar_state_gateway
 from elrar_state_gateway import EngineState, StateGateway, follower, stream
 from elrar_state_gateway.state import FIELDS
+from elrar_state_gateway.table import Table
 
 from .fake import BOOKMARK, OK, ClientTest, Connection, FakeGateway, engine, event, snapshot, state, states_event, update
 
@@ -154,6 +155,14 @@ class Interface(ClientTest):
             self.wait_for("the thread's end", lambda: not following_threads())
             self.assertEqual(attempts.call_count, 1)
 
+    def test_shutdown_before_an_attempt(self) -> None:
+        follower_ = follower.Follower("http://127.0.0.1", Table(1), 0)
+        with mock.patch.object(follower, "Stream", side_effect=lambda _: follower_.stop()) as attempts:
+            follower_.start()
+            self.wait_for("the thread's end", lambda: not following_threads())
+        attempts.assert_called_once()
+        self.assertIsNone(follower_.problem)  # it did not use what it got
+
     def test_no_thread_to_be_had(self) -> None:
         fake = self.fake()
         with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("can't start new thread")):
@@ -295,34 +304,46 @@ class Faults(ClientTest):
             self.assertEqual(gateway.get_engine_states_dict(), {"a": state("a")})
         self.assertEqual(self.records.lines, [f"WARNING state gateway {fake.url}: no event for 0.3 s; what it told grows stale"])
 
-    def test_a_trickle_is_silence(self) -> None:
-        for drops in (b"x", b": a comment\n\n", b"event: bookmark\n"):
-            with self.subTest(drops=drops), mock.patch.object(stream, "SILENCE", 0.3):
+    def test_bytes_without_an_event_are_silence(self) -> None:
+        for drops, pause in ((b"x", 0.02), (b": a comment\n\n", 0.02), (b"event: bookmark\n", 0.02), (b":\n\n" * 10_000, 0.0)):
+            with self.subTest(drops=drops[:20]), mock.patch.object(stream, "SILENCE", 0.3):
                 fake = self.fake()
                 self.follow(fake.url)
                 connection = fake.next_stream(engine("a"))
                 stopped = threading.Event()
 
                 def drip() -> None:
-                    while not stopped.wait(0.02):
+                    while not stopped.wait(pause):
                         connection.send(drops)
 
                 trickle = threading.Thread(target=drip)
                 trickle.start()
-                fake.next()
-                stopped.set()
-                trickle.join()
+                try:
+                    fake.next()
+                finally:
+                    stopped.set()
+                    trickle.join()
 
     def test_events_that_come_late(self) -> None:
         fake = self.fake()
-        self.follow(fake.url)
+        gateway = self.follow(fake.url)
         connection = fake.next()
         times = (1_000_000, 1_000_001, 5_000_000, 4_999_900, 4_998_000)  # its clock is set, forwards and back
         connection.send(OK, *[states_event("snapshot", engine("a"), server_time_ms=ms) for ms in times])
-        connection.send(event("bookmark", server_time_ms=4_996_000))
+        connection.send(states_event("update", engine("a", 2), server_time_ms=4_996_000))
         fake.next()
+        self.assertEqual(gateway.get_engine_states_dict(), {"a": state("a", 1)})
         self.assertEqual(len(self.records.lines), 1)
         self.assertIn("its events come more than 3 s late", self.records.lines[0])
+
+    def test_a_log_that_fails(self) -> None:
+        with mock.patch.object(self.records, "emit", side_effect=OSError("no space left")) as failing:
+            fake = self.fake()
+            gateway = self.follow("nonsense", fake.url)
+            fake.next().close()
+            fake.next_stream(engine("a"), {"engine_id": "b"})
+            self.wait_for("the snapshot", gateway.get_engine_states_dict)
+            self.wait_for("three messages", lambda: failing.call_count == 3)
 
     def test_urls_that_are_none(self) -> None:
         fake = self.fake()
