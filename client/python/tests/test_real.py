@@ -95,7 +95,6 @@ class Restarts(RealTest):
         self.wait_for("the engines", lambda: len(client.get_engine_states_dict()) == 2)
         gateway.terminate()
         self.wait_for("the end", lambda: not client.get_stats()["connected"])
-        self.assertIn("the gateway is stopping", self.records.lines[-1])
         self.assertEqual(len(client.get_engine_states_dict()), 2)
         gateway.start()
         self.wait_for("the next stream", lambda: client.get_stats()["reconnects"] == 1)
