@@ -555,7 +555,7 @@ class StateGateway:
         """Starts following the gateways at urls, a list or a string with commas.
 
         What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080) and VLLM_STATE_GATEWAY_INCLUDE_STALE
-        (false). A URL that is none is logged as an error and left alone.
+        (false). A URL that is none is logged and left alone.
         """
         if urls is None:
             urls = os.environ.get(_URL_VARIABLE, "")
