@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/elrar/state-gateway/state"
@@ -25,7 +26,8 @@ func runIncident(t *testing.T, c captured) (text, log string) {
 	return result(o), b.String()
 }
 
-// The incident is one of everything, and two runs are the same to the byte, on one processor or two.
+// The incident is one of everything, and two runs are the same to the byte: on one processor or two, and whatever the
+// host's own clocks show.
 func TestOfflineIsAFunctionOfTheCapture(t *testing.T) {
 	c := incident()
 	first, log := runIncident(t, c)
@@ -36,8 +38,20 @@ func TestOfflineIsAFunctionOfTheCapture(t *testing.T) {
 			t.Errorf("GOMAXPROCS=%d: another result", processors)
 		}
 	}
+	synctest.Test(t, func(t *testing.T) {
+		var slowLog bytes.Buffer
+		o := NewOffline(slow{c.source()}, incidentSettings(&slowLog))
+		if err := o.Run(); err != nil {
+			t.Fatal(err)
+		}
+		if result(o) != first || slowLog.String() != log {
+			t.Error("another result when the capture is read slowly")
+		}
+	})
 	o := NewOffline(c.source(), incidentSettings(io.Discard))
-	o.Run()
+	if err := o.Run(); err != nil {
+		t.Fatal(err)
+	}
 	s := o.Statistics()
 	for reason := state.Accepted + 1; int(reason) < state.Reasons; reason++ {
 		if s.Rejected[reason] == 0 {
@@ -47,6 +61,14 @@ func TestOfflineIsAFunctionOfTheCapture(t *testing.T) {
 	if s.Duplicate == 0 || s.OutOfOrder == 0 || s.ClockReset == 0 || s.Heartbeats == 0 || s.Initialized == 0 || s.Conflicts == 0 || s.Removed == 0 {
 		t.Errorf("not one of everything: %+v", s)
 	}
+}
+
+// slow takes minutes for each datagram, by a clock that must not matter.
+type slow struct{ Source }
+
+func (s slow) Next() (Datagram, error) {
+	time.Sleep(7 * time.Minute)
+	return s.Source.Next()
 }
 
 // What it holds at a time is what a capture that ends there leads to, whether it went there at once or stopped on the way.
