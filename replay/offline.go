@@ -74,6 +74,9 @@ func (o *Offline) Start() (time.Time, error) {
 	return time.Unix(0, o.start), nil
 }
 
+// Ended reports whether the capture has no more datagrams.
+func (o *Offline) Ended() bool { return !o.peek() }
+
 // Now returns the captured time up to which it has run.
 func (o *Offline) Now() time.Time { return time.Unix(0, o.gateway.Now().Wall) }
 
