@@ -15,7 +15,7 @@ type input struct {
 	stream replay.Source // what is to be run
 
 	multiplied *replay.Multiplied // a stage of stream, or nil
-	degraded   *replay.Degraded    // the same
+	degraded   *replay.Degraded   // the same
 
 	mu     sync.Mutex // guards what follows
 	past   inputFigures

@@ -13,26 +13,7 @@ func (s *sending) report(w io.Writer) error {
 	captured := s.pacer.Captured()
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s at %v to udp://%v for %.1f s\n", oneLine(strings.Join(s.opts.Files, " ")), s.opts.Speed, s.target, s.took.Seconds())
-	figure(&text, "read", int64(f.records), "")
-	figure(&text, "skipped", int64(f.skipped()), reasons(f.skips))
-	for _, change := range []struct {
-		made bool
-		name string
-		n    uint64
-		note string
-	}{
-		{s.opts.Start > 0 || s.opts.Stop > 0, "left_out", f.leftOut, ""},
-		{s.opts.Engines > 1, "added", f.added, ""},
-		{s.opts.Engines > 1, "not_multiplied", f.single, ""},
-		{s.in.degraded != nil, "lost", f.lost, ""},
-		{s.in.degraded != nil, "doubled", f.doubled, ""},
-		{s.in.degraded != nil, "overtaken", f.overtaken, ""},
-		{f.resets > 0, "clock_set_back", f.resets, ", the captured one: time goes on from where it was"},
-	} {
-		if change.made {
-			figure(&text, change.name, int64(change.n), change.note)
-		}
-	}
+	s.opts.figuresOfInput(&text, f)
 	figure(&text, "sent", int64(s.flows.Sent()), "")
 	figure(&text, "errors", int64(s.flows.Failed()), "")
 	if n := s.flows.TooLong(); n > 0 {
@@ -54,4 +35,29 @@ func (s *sending) report(w io.Writer) error {
 
 func inMs(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond))
+}
+
+// figuresOfInput writes what was read, and what the changes made of it.
+func (c *replayCommand) figuresOfInput(text io.Writer, f inputFigures) {
+	damaged := c.Drop > 0 || c.Duplicate > 0 || c.Reorder > 0
+	figure(text, "read", int64(f.records), "")
+	figure(text, "skipped", int64(f.skipped()), reasons(f.skips))
+	for _, change := range []struct {
+		made bool
+		name string
+		n    uint64
+		note string
+	}{
+		{c.Start > 0 || c.Stop > 0, "left_out", f.leftOut, ""},
+		{c.Engines > 1, "added", f.added, ""},
+		{c.Engines > 1, "not_multiplied", f.single, ""},
+		{damaged, "lost", f.lost, ""},
+		{damaged, "doubled", f.doubled, ""},
+		{damaged, "overtaken", f.overtaken, ""},
+		{f.resets > 0, "clock_set_back", f.resets, ", the captured one: time goes on from where it was"},
+	} {
+		if change.made {
+			figure(text, change.name, int64(change.n), change.note)
+		}
+	}
 }
