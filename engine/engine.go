@@ -23,6 +23,10 @@ type Config struct {
 	MaxDatagram   int        // bytes of the largest datagram handed to a handler
 	ReceiveBuffer int        // bytes asked for, a socket
 	Broadcast     bool       // one IPv4 socket on all interfaces that tells broadcast from unicast
+
+	// Sockets, if there are any, are bound already by somebody who keeps them open beyond this process: they are read in
+	// place of own ones, one reader each, and Address, Port and Workers do not count. Listen takes them over.
+	Sockets []*net.UDPConn
 }
 
 // DrainLimit is how long readers go on reading what the kernel has queued after Run was told to stop: a full receive
@@ -35,18 +39,22 @@ type Engine struct {
 	address netip.AddrPort
 	readers []*reader
 
-	dropsMu sync.Mutex
-	drops   []dropCounter
+	droppedBefore uint64 // by sockets that others have read before
+	dropsMu       sync.Mutex
+	drops         []dropCounter
 }
 
-// Listen binds the sockets. Nothing is read until Run. An error means that nothing is left open.
+// Listen binds the sockets, or takes Config.Sockets. Nothing is read until Run. An error means that nothing is left open.
 func Listen(cfg Config) (*Engine, error) {
 	if cfg.Broadcast || !mmsg.Balances {
 		cfg.Workers = 1
 	}
-	conns, err := listen(cfg)
-	if err != nil {
-		return nil, err
+	conns := cfg.Sockets
+	if len(conns) == 0 {
+		var err error
+		if conns, err = listen(cfg); err != nil {
+			return nil, err
+		}
 	}
 	e := &Engine{cfg: cfg, address: unmap(conns[0].LocalAddr().(*net.UDPAddr).AddrPort()), drops: make([]dropCounter, len(conns))}
 	for i, conn := range conns {
@@ -56,17 +64,32 @@ func Listen(cfg Config) (*Engine, error) {
 			return nil, err
 		}
 		e.readers = append(e.readers, r)
+		if len(cfg.Sockets) > 0 {
+			e.disregardDrops(i, conn)
+		}
 	}
 	return e, nil
 }
 
+// disregardDrops makes the drops of a socket count from now: those before are another reader's account, or nobody's.
+func (e *Engine) disregardDrops(i int, conn *net.UDPConn) {
+	if now, err := mmsg.Drops(conn); err == nil {
+		e.drops[i].last = now
+		e.droppedBefore += uint64(now)
+	}
+}
+
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
-// Address returns the address that the sockets are bound to.
+// Address returns the address that the sockets are bound to; of several of Config.Sockets, the first one's.
 func (e *Engine) Address() netip.AddrPort { return e.address }
 
 // Workers returns the number of sockets.
 func (e *Engine) Workers() int { return len(e.readers) }
+
+// DroppedBefore returns how many datagrams the kernel had dropped on Config.Sockets before Listen, modulo 2^32 each.
+// They are not in KernelDrops.
+func (e *Engine) DroppedBefore() uint64 { return e.droppedBefore }
 
 // ReceiveBuffers returns the granted receive buffer of each socket, in the unit of Config.ReceiveBuffer.
 func (e *Engine) ReceiveBuffers() []int {

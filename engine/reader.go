@@ -44,7 +44,11 @@ type reader struct {
 }
 
 func newReader(i int, conn *net.UDPConn, cfg Config) (*reader, error) {
-	granted, err := mmsg.SetReceiveBuffer(conn, cfg.ReceiveBuffer)
+	setReceiveBuffer := mmsg.SetReceiveBuffer
+	if len(cfg.Sockets) > 0 {
+		setReceiveBuffer = mmsg.RaiseReceiveBuffer
+	}
+	granted, err := setReceiveBuffer(conn, cfg.ReceiveBuffer)
 	if err != nil {
 		return nil, os.NewSyscallError("SO_RCVBUF", err)
 	}

@@ -120,14 +120,14 @@ func (s *slot) remove(condition func() bool) bool {
 	return true
 }
 
-// read copies what is held into h.
-func (s *slot) read(h *state.Held) {
+// read copies what is held into h, and returns after how many applied states that was.
+func (s *slot) read(h *state.Held) (applied uint64) {
 	for {
 		n := s.applied()
 		s.load(n, h)
 		if s.begun() <= n+1 {
 			h.EngineID = s.engineID
-			return
+			return n
 		}
 		runtime.Gosched() // two writes during one copy: a flood of one engine; let its writer get on
 	}

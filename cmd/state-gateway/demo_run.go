@@ -39,7 +39,7 @@ func demo(ctx context.Context, opts demoCommand) error {
 	settings.HTTPAddress = "127.0.0.1:0"
 	settings.LogFile = filepath.Join(dir, "engine_states.jsonl")
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := newService(settings, log)
+	s, err := newService(settings, log, passedSockets{})
 	if err != nil {
 		return err
 	}

@@ -36,9 +36,14 @@ type process struct {
 // startGateway starts a gateway and waits until it says that it has started. The test's end kills it if need be.
 func startGateway(t *testing.T, settings ...string) *process {
 	t.Helper()
-	p := &process{logFile: filepath.Join(t.TempDir(), "engine_states.jsonl"), exited: make(chan struct{})}
-	p.cmd = exec.Command(binary)
-	p.cmd.Env = append(env("UDP_PORT=0", "HTTP_ADDRESS=127.0.0.1:0", "LOG_FILE="+p.logFile), env(settings...)...)
+	return startCommand(t, exec.Command(binary), settings...)
+}
+
+// startCommand is startGateway for a command that becomes the gateway, with an environment beside the settings.
+func startCommand(t *testing.T, cmd *exec.Cmd, settings ...string) *process {
+	t.Helper()
+	p := &process{cmd: cmd, logFile: filepath.Join(t.TempDir(), "engine_states.jsonl"), exited: make(chan struct{})}
+	p.cmd.Env = append(append(p.cmd.Env, env("UDP_PORT=0", "HTTP_ADDRESS=127.0.0.1:0", "LOG_FILE="+p.logFile)...), env(settings...)...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

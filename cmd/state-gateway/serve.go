@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
+	"strconv"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/term"
 
 	"github.com/elrar/state-gateway/internal/config"
@@ -22,9 +24,15 @@ func (c *serveCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		warnings = append(warnings, fmt.Sprintf("LISTEN_PID=%s: the passed sockets are another process's and not used; this one is %d", oneLine(pid), os.Getpid()))
 	}
+	passed, err := takePassed(activation.Files(true), settings.NetworkMode)
+	if err != nil {
+		return err
+	}
+	settings, more := settings.Passed(c.Flags, passed.udpAddresses(), passed.httpAddress())
+	warnings = append(warnings, more...)
 	messages := newMessageWriter(os.Stderr)
 	log := newLogger(settings, messages)
 	defer func() {
@@ -39,15 +47,11 @@ func (c *serveCommand) Run() error {
 	for _, w := range warnings {
 		log.Warn(w)
 	}
+	fitMemory(settings, log)
 	ctx, stop := untilSignal(context.Background(), os.Exit)
 	defer stop()
-	return serve(ctx, settings, log)
+	return serve(ctx, settings, log, passed)
 }
-
-// gcPercent is how much garbage, in percent of what lives, is let lie before it is collected. What lives is the table,
-// some 90 MB of 10,000 engines with their history; nothing that receives datagrams makes garbage, so that collecting
-// half as much as Go's usual 100 percent costs nothing and saves 45 MB of a small container's memory.
-const gcPercent = 50
 
 // newLogger returns the log of the gateway's own messages, which go to standard error by way of w.
 func newLogger(s config.Settings, w io.Writer) *slog.Logger {

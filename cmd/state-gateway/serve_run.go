@@ -30,9 +30,10 @@ type service struct {
 	log     *slog.Logger
 }
 
-// newService binds the UDP port and the HTTP address. An error names the setting that cannot be served.
-func newService(s config.Settings, log *slog.Logger) (*service, error) {
-	g, err := gateway.New(s, log)
+// newService binds the UDP port and the HTTP address, or takes passed sockets in their place. An error names the setting
+// that cannot be served.
+func newService(s config.Settings, log *slog.Logger, passed passedSockets) (*service, error) {
+	g, err := gateway.New(s, log, passed.udp...)
 	if _, ok := errors.AsType[*gateway.LogFileError](err); ok {
 		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_LOG_FILE=%s: %w", s.LogFile, err), "")
 	} else if err != nil {
@@ -50,6 +51,9 @@ func newService(s config.Settings, log *slog.Logger) (*service, error) {
 		Version:       v,
 		Revision:      r,
 	}, log)
+	if passed.http != nil {
+		return &service{gateway: g, http: api.On(passed.http, handler, log), log: log}, nil
+	}
 	server, err := api.Listen(s.HTTPAddress, handler, log)
 	if err != nil {
 		return nil, errors.Join(unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_HTTP_ADDRESS=%s: %w", s.HTTPAddress, err), httpTrouble(err)), g.Close())
@@ -98,12 +102,12 @@ func (s *service) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// serve runs the gateway until ctx ends.
-func serve(ctx context.Context, settings config.Settings, log *slog.Logger) error {
+// serve runs the gateway until ctx ends, and keeps the service manager informed, if there is one.
+func serve(ctx context.Context, settings config.Settings, log *slog.Logger, passed passedSockets) error {
 	hangups := make(chan os.Signal, 1) // before there is anything to reopen: it must not end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s, err := newService(settings, log)
+	s, err := newService(settings, log, passed)
 	if err != nil {
 		return err
 	}
@@ -113,7 +117,7 @@ func serve(ctx context.Context, settings config.Settings, log *slog.Logger) erro
 			case <-ctx.Done():
 				return
 			case <-hangups:
-				s.gateway.ReopenLog()
+				notifyReloading(log, s.gateway.ReopenLog)
 			}
 		}
 	}()
@@ -125,7 +129,14 @@ func serve(ctx context.Context, settings config.Settings, log *slog.Logger) erro
 	log.Info("state gateway started", "version", v, "network_mode", string(settings.NetworkMode),
 		"udp", s.gateway.UDPAddress().String(), "sockets", len(s.gateway.Statistics().Sockets),
 		"http", s.http.Addr().String(), "state_log", logFile, "stale_threshold", settings.StaleThreshold.String())
-	stop := context.AfterFunc(ctx, func() { log.Info("stopping", "cause", context.Cause(ctx).Error()) })
+	notifyReady(log, s.gateway.UDPAddress())
+	running, ended := context.WithCancel(context.Background())
+	defer ended()
+	go s.report(running)
+	stop := context.AfterFunc(ctx, func() {
+		log.Info("stopping", "cause", context.Cause(ctx).Error())
+		notifyStopping(log, context.Cause(ctx))
+	})
 	defer stop()
 	err = s.run(ctx)
 	logFinalFigures(log, s.gateway.Statistics())

@@ -22,6 +22,10 @@ func (a *api) answer(e endpoint) http.Handler {
 			p.write(w)
 			return
 		}
+		if e.stream != nil {
+			e.stream(w, r, query)
+			return
+		}
 		a.send(w, r, &e, query)
 	})
 }

@@ -25,6 +25,7 @@ type api struct {
 	states  load      // readers of the engines' states
 	scrapes load      // readers of the metrics: however many of the others stall, these are not refused
 	metrics *metrics
+	hub     *hub
 	index   []endpoint
 	routes  map[string]http.Handler // by path, matched exactly
 	unknown http.Handler            // for every other path
@@ -38,6 +39,7 @@ type endpoint struct {
 	load   *load    // not nil: the answer grows with the number of engines, and counts here
 	kind   string   // the answer's Content-Type if it is not JSON
 	render func(dst []byte, query url.Values) ([]byte, *problem)
+	stream func(w http.ResponseWriter, r *http.Request, query url.Values) // instead of render, for an answer without end
 }
 
 func (a *api) endpoints() []endpoint {
@@ -46,6 +48,7 @@ func (a *api) endpoints() []endpoint {
 		{path: "/v1/engine-states", name: "engine_states", params: []string{"stale"}, load: &a.states, render: a.renderEngineStates},
 		{path: "/v1/engines", name: "engines", params: []string{"engine_id", "status"}, load: &a.states, render: a.renderEngines},
 		{path: "/v1/history", name: "history", params: []string{"engine_id", "limit"}, load: &a.states, render: a.renderHistory},
+		{path: "/v1/watch", name: "watch", params: []string{"stale", "fields"}, kind: watchType, stream: a.watch},
 		{path: "/v1/stats", name: "stats", render: a.renderStats},
 		{path: "/stats", name: "stats", render: a.renderStats},
 		{path: "/metrics", name: "metrics", load: &a.scrapes, kind: metricsType, render: a.renderMetrics},
@@ -70,9 +73,14 @@ func New(table Table, gw Gateway, info Info, log *slog.Logger) http.Handler {
 		metrics: newMetrics(gw, info),
 		routes:  map[string]http.Handler{},
 	}
+	a.hub = newHub(a)
 	a.index = a.endpoints()
 	for _, e := range a.index {
-		a.routes[e.path] = a.metrics.instrument(e.name, a.answer(e))
+		instrument := a.metrics.instrument
+		if e.stream != nil { // how long a client watches is its own affair
+			instrument = a.metrics.count
+		}
+		a.routes[e.path] = instrument(e.name, a.answer(e))
 	}
 	a.unknown = a.metrics.instrument("unknown", http.HandlerFunc(answerUnknown))
 	return a

@@ -38,12 +38,15 @@ func (a *api) renderEngines(dst []byte, query url.Values) ([]byte, *problem) {
 	o.integer("stale_threshold_ms", a.info.Rules.StaleThreshold.Milliseconds())
 	o.name("engines")
 	o.dst = append(o.dst, '[')
+	var ages ages
 	for i := range engines {
 		if i > 0 {
 			o.dst = append(o.dst, ", "...)
 		}
 		a.appendEngine(&o, &engines[i], now)
+		ages.add(engines[i].Silence(now))
 	}
+	a.metrics.enginesAges.merge(&ages)
 	o.dst = append(o.dst, ']')
 	o.close()
 	return o.dst, nil

@@ -61,6 +61,34 @@ func (t *fakeTable) Range(yield func(*state.Held) bool) {
 	}
 }
 
+// Follow compares what is held with what was.
+func (t *fakeTable) Follow() func(changed func(*state.Held), removed func(string)) {
+	seen := map[string]state.Held{}
+	return func(changed func(*state.Held), removed func(string)) {
+		t.mu.RLock()
+		held := maps.Clone(t.held)
+		t.mu.RUnlock()
+		for id, h := range held {
+			if was, ok := seen[id]; !ok || was != h {
+				changed(&h)
+			}
+		}
+		for id := range seen {
+			if _, ok := held[id]; !ok {
+				removed(id)
+			}
+		}
+		seen = held
+	}
+}
+
+func (t *fakeTable) remove(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.held, id)
+	delete(t.history, id)
+}
+
 func (t *fakeTable) Get(engineID string) (state.Held, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

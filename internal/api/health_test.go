@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"net/http"
 	"runtime"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ func TestIndex(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	for path := range got.Endpoints {
-		if w := get(t, a, path); w.Code != 200 && path != "/v1/history" { // which needs a parameter
+		if w := do(t, a, http.MethodHead, path); w.Code != 200 && path != "/v1/history" { // which needs a parameter
 			t.Errorf("%s: %d", path, w.Code)
 		}
 	}

@@ -25,6 +25,12 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+
+	watchers    prometheus.Gauge
+	watchEvents [eventKinds]prometheus.Counter
+	evicted     prometheus.Counter
+
+	engineStatesAges, enginesAges, watchAges *servedAges
 }
 
 func newMetrics(gw Gateway, info Info) *metrics {
@@ -42,6 +48,27 @@ func newMetrics(gw Gateway, info Info) *metrics {
 			// 0.1 ms, a small answer, to 26 s, just under the write timeout.
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
 		}, []string{"handler"}),
+		watchers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace,
+			Name:      "watchers",
+			Help:      "Clients that watch now.",
+		}),
+		evicted: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace,
+			Name:      "watchers_evicted_total",
+			Help:      "Watchers cut off because they did not take their events in time.",
+		}),
+		engineStatesAges: newServedAges("engine_states"),
+		enginesAges:      newServedAges("engines"),
+		watchAges:        newServedAges("watch"),
+	}
+	events := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: namespace,
+		Name:      "watch_events_total",
+		Help:      "Events written to watchers.",
+	}, []string{"event"})
+	for kind := range eventKinds {
+		m.watchEvents[kind] = events.WithLabelValues(kind.String())
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace:   namespace,
@@ -55,17 +82,26 @@ func newMetrics(gw Gateway, info Info) *metrics {
 		m.requests,
 		m.duration,
 		build,
+		m.watchers,
+		events,
+		m.evicted,
+		m.engineStatesAges,
+		m.enginesAges,
+		m.watchAges,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
 }
 
+// count counts what next answers, under the name handler.
+func (m *metrics) count(handler string, next http.Handler) http.Handler {
+	return promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(prometheus.Labels{"handler": handler}), next)
+}
+
 // instrument counts and times what next answers, under the name handler.
 func (m *metrics) instrument(handler string, next http.Handler) http.Handler {
-	label := prometheus.Labels{"handler": handler}
-	next = promhttp.InstrumentHandlerCounter(m.requests.MustCurryWith(label), next)
-	return promhttp.InstrumentHandlerDuration(m.duration.MustCurryWith(label), next)
+	return promhttp.InstrumentHandlerDuration(m.duration.MustCurryWith(prometheus.Labels{"handler": handler}), m.count(handler, next))
 }
 
 // renderMetrics appends the exposition: the registry's by the library, the engines' by appendEngineMetrics.

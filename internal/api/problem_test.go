@@ -67,6 +67,9 @@ func TestParameters(t *testing.T) {
 		"/v1/engine-states?stale=Exclude":               `stale is "Exclude"; allowed are include and exclude`,
 		"/v1/engine-states?stale=":                      `stale is ""`,
 		"/v1/engine-states?stale":                       `stale is ""`,
+		"/v1/watch?stale=all":                           `stale is "all"; allowed are include and exclude`,
+		"/v1/watch?fields=status":                       `fields is "status"; allowed are states and engines`,
+		"/v1/watch?engine_id=a":                         "knows stale, fields",
 		"/v1/engines?status=alive":                      `status is "alive"; allowed are initializing, fresh, idle, stale`,
 		"/v1/engines?status=":                           `status is ""`,
 		"/v1/engines?engine_id=%zz":                     "the query cannot be read",
@@ -79,7 +82,10 @@ func TestParameters(t *testing.T) {
 // panicking is a table and a gateway with a fault.
 type panicking struct{ fakeGateway }
 
-func (*panicking) Range(func(*state.Held) bool)               { panic("range of a broken table") }
+func (*panicking) Range(func(*state.Held) bool) { panic("range of a broken table") }
+func (*panicking) Follow() func(func(*state.Held), func(string)) {
+	panic("follow of a broken table")
+}
 func (*panicking) Get(string) (state.Held, bool)              { panic("get of a broken table") }
 func (*panicking) History(string, int) ([]state.Record, bool) { panic("history of a broken table") }
 func (*panicking) PushInterval(string) (time.Duration, bool)  { panic("interval of a broken table") }

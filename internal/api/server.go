@@ -49,23 +49,33 @@ func Listen(address string, handler http.Handler, log *slog.Logger) (*Server, er
 	return listen(address, handler, log, defaultLimits())
 }
 
+// On returns the server for an address that is bound already; it closes the listener.
+func On(listener net.Listener, handler http.Handler, log *slog.Logger) *Server {
+	return on(listener, handler, log, defaultLimits())
+}
+
 func listen(address string, handler http.Handler, log *slog.Logger, l limits) (*Server, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
-		http: &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: l.readHeader,
-			ReadTimeout:       l.read,
-			WriteTimeout:      l.write,
-			IdleTimeout:       l.idle,
-			MaxHeaderBytes:    l.header,
-			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		},
-		listener: netutil.LimitListener(listener, l.connections),
-	}, nil
+	return on(listener, handler, log, l), nil
+}
+
+func on(listener net.Listener, handler http.Handler, log *slog.Logger, l limits) *Server {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: l.readHeader,
+		ReadTimeout:       l.read,
+		WriteTimeout:      l.write,
+		IdleTimeout:       l.idle,
+		MaxHeaderBytes:    l.header,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if a, ok := handler.(*api); ok {
+		server.RegisterOnShutdown(a.hub.stop) // streams do not end by themselves
+	}
+	return &Server{http: server, listener: netutil.LimitListener(listener, l.connections)}
 }
 
 // Addr returns the address that is bound.

@@ -46,8 +46,11 @@ func TestHead(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{DisableCompression: true}}
 	defer client.CloseIdleConnections()
 	for path := range a.routes {
-		if path == "/v1/history" {
+		switch path {
+		case "/v1/history":
 			path += "?engine_id=a"
+		case "/v1/watch": // which has no end; see TestWatchHead
+			continue
 		}
 		url := fmt.Sprintf("http://%s%s", s.Addr(), path)
 		head, err := client.Head(url)

@@ -13,6 +13,11 @@ type Table interface {
 	// false. What is yielded is never torn. The pointer is valid during the call only; what it points to may be
 	// copied, and the strings in it stay valid.
 	Range(yield func(*state.Held) bool)
+	// Follow returns a function that finds what has changed since its last call, at its first call everything. It calls
+	// changed for each engine that a state was applied to, with what is held now, and removed for each that has gone;
+	// an engine that went and came back is among the changed only. The pointer is valid during the call only. One
+	// goroutine at a time may call it.
+	Follow() func(changed func(*state.Held), removed func(engineID string))
 	// Get returns what is held of one engine.
 	Get(engineID string) (held state.Held, ok bool)
 	// History returns the newest states applied to one engine, oldest first, at most limit of them. Limit is at least
@@ -39,7 +44,7 @@ type Gateway interface {
 // Info is what does not change while the gateway runs.
 type Info struct {
 	NetworkMode   string        // as configured: unicast or broadcast
-	BindAddress   string        // as configured
+	BindAddress   string        // as configured, or a passed socket's
 	UDPPort       int           // the port that is bound
 	Rules         state.Rules   // by which status and age are told
 	EngineMetrics bool          // /metrics shows each engine

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -58,9 +60,9 @@ type LogFileError struct {
 func (e *LogFileError) Error() string { return e.Err.Error() }
 func (e *LogFileError) Unwrap() error { return e.Err }
 
-// New binds the UDP sockets and opens the state log. An error is the sockets' or a *LogFileError, and means that nothing
-// is left open.
-func New(settings config.Settings, log *slog.Logger) (*Gateway, error) {
+// New binds the UDP sockets, or takes those that somebody else has bound, and opens the state log. An error is the
+// sockets' or a *LogFileError, and means that nothing is left open.
+func New(settings config.Settings, log *slog.Logger, sockets ...*net.UDPConn) (*Gateway, error) {
 	e, err := engine.Listen(engine.Config{
 		Address:       settings.BindAddress,
 		Port:          settings.UDPPort,
@@ -69,6 +71,7 @@ func New(settings config.Settings, log *slog.Logger) (*Gateway, error) {
 		MaxDatagram:   settings.MaxDatagram,
 		ReceiveBuffer: settings.ReceiveBuffer,
 		Broadcast:     settings.NetworkMode == config.Broadcast,
+		Sockets:       sockets,
 	})
 	if err != nil {
 		return nil, err
@@ -168,6 +171,7 @@ func (g *Gateway) Now() state.Instant {
 // written and synced. It returns nil after a clean stop, or the error that ended it.
 func (g *Gateway) Run(ctx context.Context) error {
 	g.warnOfSmallBuffers()
+	g.sayDroppedBefore()
 
 	// The helpers outlive the readers: each stops only when nothing can come from the front any more.
 	behind, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
@@ -218,8 +222,16 @@ func (g *Gateway) sweep(ctx context.Context) {
 	}
 }
 
+// sayDroppedBefore tells what nobody's kernel_dropped may have: what passed sockets dropped while no gateway read them,
+// and in the time of those that did.
+func (g *Gateway) sayDroppedBefore() {
+	if n := g.engine.DroppedBefore(); n > 0 {
+		g.log.Info("the passed sockets have dropped datagrams before this start; kernel_dropped counts from now on", "dropped_before", n)
+	}
+}
+
 func (g *Gateway) warnOfSmallBuffers() {
-	granted := g.engine.ReceiveBuffers()[0]
+	granted := slices.Min(g.engine.ReceiveBuffers())
 	if granted < g.settings.ReceiveBuffer {
 		g.log.Warn("the system grants a smaller receive buffer than asked for; bursts may be dropped",
 			"asked", g.settings.ReceiveBuffer, "granted", granted,

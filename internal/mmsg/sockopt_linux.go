@@ -24,11 +24,51 @@ func SetReceiveBuffer(conn *net.UDPConn, size int) (granted int, err error) {
 				return err
 			}
 		}
-		doubled, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
-		granted = doubled / 2
+		granted, err = receiveBuffer(fd)
 		return err
 	})
 	return granted, err
+}
+
+// RaiseReceiveBuffer is SetReceiveBuffer for a socket that somebody else has made: it never makes the buffer smaller than
+// it is. Whoever made it may have been allowed more than this process is, and asking for more than one is allowed takes
+// what there is beyond that away.
+func RaiseReceiveBuffer(conn *net.UDPConn, size int) (granted int, err error) {
+	err = control(conn, func(fd int) error {
+		if granted, err = receiveBuffer(fd); err != nil || granted >= size {
+			return err
+		}
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
+			if allowed, err := allowedReceiveBuffer(size); err != nil || allowed <= granted {
+				return err
+			}
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
+				return err
+			}
+		}
+		granted, err = receiveBuffer(fd)
+		return err
+	})
+	return granted, err
+}
+
+// allowedReceiveBuffer returns what a process without privileges is granted when it asks for size bytes, as a socket
+// that is only there to ask tells: the limit itself cannot be read in every network namespace.
+func allowedReceiveBuffer(size int) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
+		return 0, err
+	}
+	return receiveBuffer(fd)
+}
+
+func receiveBuffer(fd int) (int, error) {
+	doubled, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	return doubled / 2, err
 }
 
 // meminfoDrops is SK_MEMINFO_DROPS of <linux/sock_diag.h>, the last of nine 32-bit values.

@@ -26,6 +26,19 @@ func SetReceiveBuffer(conn *net.UDPConn, size int) (granted int, err error) {
 	return granted, err
 }
 
+// RaiseReceiveBuffer is SetReceiveBuffer for a socket that somebody else has made: it never makes the buffer smaller than
+// it is.
+func RaiseReceiveBuffer(conn *net.UDPConn, size int) (granted int, err error) {
+	err = control(conn, func(fd int) error {
+		granted, err = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF)
+		return err
+	})
+	if err != nil || granted >= size {
+		return granted, err
+	}
+	return SetReceiveBuffer(conn, size)
+}
+
 // Drops is not counted per socket here: always 0.
 func Drops(*net.UDPConn) (uint32, error) { return 0, nil }
 

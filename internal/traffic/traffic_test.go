@@ -253,7 +253,9 @@ func testFleet(t *testing.T, copies int) {
 	defer f.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 205*time.Millisecond)
 	defer cancel()
+	begin := time.Now()
 	f.Run(ctx)
+	most := int(time.Since(begin)/(10*time.Millisecond)) + 1 // on a busy machine it ends late
 	states, invalid := drain(t, c)
 	if invalid != 0 || uint64(len(states)) != f.Sent() || f.Failed() != 0 {
 		t.Errorf("sent %d, failed %d, arrived %d valid, %d invalid", f.Sent(), f.Failed(), len(states), invalid)
@@ -267,8 +269,8 @@ func testFleet(t *testing.T, copies int) {
 		}
 	}
 	for id, n := range count {
-		if n > 21 { // never more than its schedule asks for
-			t.Errorf("%s sent %d states in 205 ms", id, n)
+		if n > most { // never more than its schedule asks for
+			t.Errorf("%s sent %d states, more than %d", id, n, most)
 		}
 	}
 	if len(count) != 20 {
