@@ -46,5 +46,9 @@ func (w *Window) Next() (Datagram, error) {
 	return Datagram{}, io.EOF
 }
 
+// First returns the time that start and stop are counted from; zero before there was a datagram. It belongs to the
+// goroutine that calls Next.
+func (w *Window) First() time.Time { return w.first }
+
 // LeftOut returns how many datagrams were read and are not in the window; at any time.
 func (w *Window) LeftOut() uint64 { return w.leftOut.Load() }

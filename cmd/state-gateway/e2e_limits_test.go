@@ -89,15 +89,18 @@ func memoryCgroup(t *testing.T, limit int) string {
 }
 
 // rss returns the resident memory of a process in bytes.
-func rss(t *testing.T, pid int) int {
+func rss(t *testing.T, pid int) int { return memoryOf(t, pid, "VmRSS") }
+
+// memoryOf returns a figure of a process's memory in bytes, as Linux names it.
+func memoryOf(t *testing.T, pid int, name string) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	match := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(text)
+	match := regexp.MustCompile(name + `:\s+(\d+) kB`).FindSubmatch(text)
 	if match == nil {
-		t.Fatalf("no VmRSS in %s", text)
+		t.Fatalf("no %s in %s", name, text)
 	}
 	kilobytes, _ := strconv.Atoi(string(match[1]))
 	return kilobytes << 10

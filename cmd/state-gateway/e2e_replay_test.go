@@ -223,7 +223,7 @@ func TestReplayInputs(t *testing.T) {
 	for _, test := range []struct {
 		name, file, want string
 	}{
-		{"nothing", write("none.jsonl", "{}\n"), "there is nothing to send in it"},
+		{"nothing", write("none.jsonl", "{}\n"), "there is no datagram in it"},
 		{"no such file", filepath.Join(dir, "missing"), "missing: no such file"},
 	} {
 		if got := runBinary(t, nil, "replay", "--target="+p.udp.String(), test.file); got.code != 1 || !strings.Contains(got.stderr, test.want) {

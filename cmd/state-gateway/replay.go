@@ -33,9 +33,9 @@ type replayCommand struct {
 	Rate    loadRate    `default:"max" help:"Most datagrams per second, or max."`
 	Gateway *url.URL    `placeholder:"URL" help:"HTTP address of the gateway, to reconcile what was sent with what it counted."`
 
-	Offline  bool   `help:"Send nothing: run the capture through the gateway's own rules on the captured clock."`
-	StatesAt string `placeholder:"TIME" help:"Send nothing: print what a router would have seen then."`
-	Summary  bool   `help:"Send nothing: print what the capture holds."`
+	Offline  bool    `help:"Send nothing: run the capture through the gateway's own rules on the captured clock. The state log is written if --log-file names a new file."`
+	StatesAt *moment `placeholder:"TIME" help:"Send nothing: print what a router would have seen then, such as 12.5s after the first datagram, 2026-01-31T12:00:00Z, Unix time, or end."`
+	Summary  bool    `help:"Send nothing: print what the capture holds."`
 
 	config.Flags `group:"Settings of the gateway, for --offline and --states-at:"`
 }
@@ -59,7 +59,7 @@ func (c *replayCommand) Validate() error {
 		}
 	}
 	modes := 0
-	for _, on := range []bool{c.Offline || c.StatesAt != "", c.Summary, c.Gateway != nil} {
+	for _, on := range []bool{c.Offline || c.StatesAt != nil, c.Summary, c.Gateway != nil} {
 		if on {
 			modes++
 		}
@@ -87,7 +87,7 @@ func (c *replayCommand) Validate() error {
 func (c *replayCommand) Run() error {
 	ctx, stop := untilSignal(context.Background(), os.Exit)
 	defer stop()
-	if !c.Offline && c.StatesAt == "" && !c.Summary {
+	if !c.Offline && c.StatesAt == nil && !c.Summary {
 		return c.send(ctx)
 	}
 	in, err := c.open(func(first time.Time) time.Time { return first }, 1)
@@ -98,7 +98,7 @@ func (c *replayCommand) Run() error {
 	if c.Summary {
 		run = c.runSummary
 	}
-	return errors.Join(run(ctx, in), in.close())
+	return run(ctx, in)
 }
 
 // replaySpeed is how many seconds of captured time pass in one; 0 is "max".

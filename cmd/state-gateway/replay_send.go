@@ -134,9 +134,9 @@ func (s *sending) trouble() error {
 	return nil
 }
 
-// nothing says why nothing of a capture is a datagram to send.
+// nothing says why nothing of a capture is a datagram.
 func nothing(f inputFigures, port uint16) string {
-	text := "there is nothing to send in it"
+	text := "there is no datagram in it"
 	if n := f.skips["other_port"]; n > 0 {
 		text += fmt.Sprintf(": %d datagrams go to other ports than %d; --port=0 takes all", n, port)
 	}

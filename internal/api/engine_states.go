@@ -1,6 +1,7 @@
 package api
 
 import (
+	"iter"
 	"net/http"
 	"net/url"
 
@@ -16,23 +17,32 @@ func (a *api) renderEngineStates(dst []byte, query url.Values) ([]byte, *problem
 	}
 	now := a.gateway.Now()
 	var ages ages
+	dst = AppendEngineStates(dst, func(yield func(*state.Held) bool) {
+		a.table.Range(func(h *state.Held) bool {
+			if !include && h.Status(now, &a.info.Rules) == state.Stale {
+				return true
+			}
+			ages.add(h.Silence(now))
+			return yield(h)
+		})
+	})
+	a.metrics.engineStatesAges.merge(&ages)
+	return dst, nil
+}
+
+// AppendEngineStates appends the map engine_id → the eight fields of some engines, in their order.
+func AppendEngineStates(dst []byte, engines iter.Seq[*state.Held]) []byte {
 	empty := len(dst) + 1
 	dst = append(dst, '{')
-	a.table.Range(func(h *state.Held) bool {
-		if !include && h.Status(now, &a.info.Rules) == state.Stale {
-			return true
-		}
+	for h := range engines {
 		if len(dst) > empty {
 			dst = append(dst, ", "...)
 		}
 		dst = state.AppendString(dst, h.EngineID)
 		dst = append(dst, ": "...)
 		dst = h.AppendJSON(dst)
-		ages.add(h.Silence(now))
-		return true
-	})
-	a.metrics.engineStatesAges.merge(&ages)
-	return append(dst, '}'), nil
+	}
+	return append(dst, '}')
 }
 
 // parseStale reads whether stale engines are wanted; usual is what goes without saying.

@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"internal/disorder":     {},
 	"internal/traffic":      {"state", "internal/mmsg", "internal/disorder"},
 	"internal/needs":        {},
-	"replay":                {"decode", "state", "internal/disorder"},
+	"replay":                {"decode", "state", "internal/config", "internal/disorder", "internal/gateway"},
 	"bench":                 {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},

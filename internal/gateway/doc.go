@@ -3,4 +3,6 @@
 //
 // A datagram goes through pipeline.HandleBatch on the goroutine of the reader that read it. Everything else here runs
 // beside that path: statistics, the removal of silent engines, notices about what was rejected.
+//
+// Offline is the same pipeline without sockets, for captured datagrams on their own clock.
 package gateway

@@ -76,19 +76,13 @@ func New(settings config.Settings, log *slog.Logger, sockets ...*net.UDPConn) (*
 	if err != nil {
 		return nil, err
 	}
-	rules := state.Rules{
-		StaleThreshold: settings.StaleThreshold,
-		SenderClock:    settings.SenderClock,
-		HeartbeatMerge: settings.HeartbeatMerge,
-		WatchSources:   settings.NetworkMode == config.Unicast,
-	}
 	g := &Gateway{
 		settings: settings,
-		rules:    rules,
+		rules:    rulesOf(settings),
 		log:      log,
 		started:  time.Now(),
 		engine:   e,
-		table:    shard.New(shard.Config{MaxEngines: settings.MaxEngines, History: settings.History, Rules: rules}),
+		table:    newTable(settings),
 		notices:  newNotices(log),
 	}
 	if settings.EnableLog {
@@ -116,6 +110,21 @@ func New(settings config.Settings, log *slog.Logger, sockets ...*net.UDPConn) (*
 		g.pipelines = append(g.pipelines, p)
 	}
 	return g, nil
+}
+
+// rulesOf returns the rules that the settings ask for.
+func rulesOf(s config.Settings) state.Rules {
+	return state.Rules{
+		StaleThreshold: s.StaleThreshold,
+		SenderClock:    s.SenderClock,
+		HeartbeatMerge: s.HeartbeatMerge,
+		WatchSources:   s.NetworkMode == config.Unicast,
+	}
+}
+
+// newTable returns an empty table as large as the settings allow.
+func newTable(s config.Settings) *shard.Table {
+	return shard.New(shard.Config{MaxEngines: s.MaxEngines, History: s.History, Rules: rulesOf(s)})
 }
 
 // Close releases what a gateway that is not going to run has open. Run does it itself.

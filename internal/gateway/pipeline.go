@@ -20,7 +20,7 @@ type pipeline struct {
 	decoder  *decode.Decoder
 	table    *shard.Table
 	log      *journal.Appender // nil: no log
-	notices  *notices
+	notices  *notices          // nil: nobody is told of what is rejected
 	counters pipelineCounters
 
 	// The batch at hand.
@@ -64,17 +64,23 @@ func (p *pipeline) HandleMisfit(received time.Time, source netip.AddrPort, paylo
 
 // begin starts a batch of datagrams that arrived at one time.
 func (p *pipeline) begin(arrival time.Time) {
-	p.at = state.Instant{Mono: int64(arrival.Sub(p.origin)), Wall: arrival.UnixNano()}
+	p.beginAt(state.Instant{Mono: int64(arrival.Sub(p.origin)), Wall: arrival.UnixNano()})
+}
+
+// beginAt is begin for an arrival on clocks that are not this host's.
+func (p *pipeline) beginAt(at state.Instant) {
+	p.at = at
 	if p.log != nil {
-		p.log.Begin(arrival)
+		p.log.Begin(time.Unix(0, at.Wall))
 	}
 }
 
-// handle takes one datagram through. It keeps nothing of payload.
-func (p *pipeline) handle(payload []byte, source netip.AddrPort) {
+// handle takes one datagram through, and returns what became of its state, or 0 if it holds none. It keeps nothing of
+// payload.
+func (p *pipeline) handle(payload []byte, source netip.AddrPort) state.Outcome {
 	if reason := p.decoder.Decode(payload, &p.state); reason != state.Accepted {
 		p.reject(payload, source, reason)
-		return
+		return 0
 	}
 	outcome := p.table.Apply(&p.state, source, p.at)
 	if outcome&state.Applied != 0 {
@@ -86,6 +92,7 @@ func (p *pipeline) handle(payload []byte, source netip.AddrPort) {
 	if outcome != state.Applied {
 		p.special(outcome, payload, source)
 	}
+	return outcome
 }
 
 // special counts what is not simply a newer state. Not inlined: the usual path stays small.
@@ -114,5 +121,7 @@ func (p *pipeline) commit() {
 //go:noinline
 func (p *pipeline) reject(payload []byte, source netip.AddrPort, reason state.Reason) {
 	p.counters.rejected[reason].Add(1)
-	p.notices.rejected(p.at.Mono, source, reason, payload)
+	if p.notices != nil {
+		p.notices.rejected(p.at.Mono, source, reason, payload)
+	}
 }

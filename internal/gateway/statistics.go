@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/elrar/state-gateway/journal"
+	"github.com/elrar/state-gateway/shard"
 	"github.com/elrar/state-gateway/state"
 )
 
@@ -77,24 +78,11 @@ func (g *Gateway) Statistics() Statistics {
 		ReadErrors:   in.ReadErrors,
 	}
 	for _, p := range g.pipelines {
-		s.Applied += p.counters.applied.Load()
-		s.Duplicate += p.counters.of(state.Duplicate).Load()
-		s.OutOfOrder += p.counters.of(state.OutOfOrder).Load()
-		s.ClockReset += p.counters.of(state.ClockReset).Load()
-		s.Heartbeats += p.counters.of(state.Heartbeat).Load()
-		s.Initialized += p.counters.of(state.Initialized).Load()
-		s.Conflicts += p.counters.of(state.NewConflict).Load()
-		for reason := range s.Rejected {
-			s.Rejected[reason] += p.counters.rejected[reason].Load()
-		}
+		s.add(&p.counters)
 	}
 	s.Rejected[state.Empty] += in.Empty
 	s.Rejected[state.TooLarge] += in.TooLarge
-	now := g.Now()
-	g.table.Range(func(h *state.Held) bool {
-		s.Engines[h.Status(now, &g.rules)]++
-		return true
-	})
+	s.census(g.table, g.Now(), &g.rules)
 	granted := g.engine.ReceiveBuffers()
 	for i, drops := range g.engine.KernelDrops() {
 		s.Sockets = append(s.Sockets, Socket{KernelDropped: drops, ReceiveBuffer: granted[i]})
@@ -109,4 +97,26 @@ func (g *Gateway) Statistics() Statistics {
 		}
 	}
 	return s
+}
+
+// add adds what one pipeline has counted.
+func (s *Statistics) add(c *pipelineCounters) {
+	s.Applied += c.applied.Load()
+	s.Duplicate += c.of(state.Duplicate).Load()
+	s.OutOfOrder += c.of(state.OutOfOrder).Load()
+	s.ClockReset += c.of(state.ClockReset).Load()
+	s.Heartbeats += c.of(state.Heartbeat).Load()
+	s.Initialized += c.of(state.Initialized).Load()
+	s.Conflicts += c.of(state.NewConflict).Load()
+	for reason := range s.Rejected {
+		s.Rejected[reason] += c.rejected[reason].Load()
+	}
+}
+
+// census counts the engines by their status at the moment now.
+func (s *Statistics) census(table *shard.Table, now state.Instant, rules *state.Rules) {
+	table.Range(func(h *state.Held) bool {
+		s.Engines[h.Status(now, rules)]++
+		return true
+	})
 }
