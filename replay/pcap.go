@@ -19,6 +19,9 @@ const (
 
 // pcapReader reads a pcap file: a header, and packets each with a header of its own.
 // https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html
+//
+// gopacket's pcapgo (1.7.7) does not serve here: a file that is cut off behind a packet's header ends without an error for it,
+// and a packet with more bytes than it had on the wire, which tcpdump reads, ends the file. See also ngReader.
 type pcapReader struct {
 	from     *bufio.Reader // of at least packetHeader + maxPacket bytes
 	order    binary.ByteOrder
