@@ -28,14 +28,17 @@ func environment(t *testing.T, file string) (environ []string) {
 	return environ
 }
 
-// The gateway takes every environment file for its settings, without a word and to the letter.
+// elsewhere is what check-config says of an example's address, which is another host's.
+var elsewhere = regexp.MustCompile(`^state-gateway: warning: VLLM_STATE_GATEWAY_BIND_ADDRESS=[0-9.]+ is no address of this host[^\n]*\n$`)
+
+// The gateway takes every environment file for its settings, without another word and to the letter.
 func TestEnvironmentFiles(t *testing.T) {
 	for _, file := range glob(t, 5, "config_examples/*.env", "systemd/*.env") {
 		environ := environment(t, file)
 		check := exec.Command(binary, "check-config")
 		check.Env = environ
 		got := run(t, check)
-		if got.code != 0 || got.stderr != "" {
+		if got.code != 0 || got.stderr != "" && !elsewhere.MatchString(got.stderr) {
 			t.Errorf("%s: %+v", file, got)
 		}
 		for _, entry := range environ {
