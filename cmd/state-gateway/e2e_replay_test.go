@@ -139,11 +139,11 @@ func TestReplayRecordedStream(t *testing.T) {
 // Every change together: the figures add up, and the same seed makes the same of them.
 func TestReplayChanged(t *testing.T) {
 	path := writeCapture(t, 5, 100)
-	args := []string{"--speed=max", "--start=2s", "--stop=10s", "--loop=2", "--engines=3",
+	args := []string{"--speed=max", "--rate=2000", "--start=2s", "--stop=10s", "--loop=2", "--engines=3",
 		"--drop=10", "--duplicate=10", "--reorder=20", "--shuffle-seed=7", path}
 	var first map[string][]string
 	for range 2 {
-		p := startGateway(t, "RECEIVE_BUFFER=64MiB")
+		p := startGateway(t)
 		f := p.replay(t, args...)
 		checkReplay(t, f, p)
 		// 500 datagrams, of which the first 50 come before 2 s; one is read that is past 10 s.
@@ -188,7 +188,7 @@ func TestReplayRetimed(t *testing.T) {
 	// With the captured ones each further round looks like a clock that was set back: two states of each engine are out
 	// of order before the gateway sees it.
 	p = startGateway(t)
-	f = p.replay(t, "--speed=max", "--loop=3", path)
+	f = p.replay(t, "--speed=max", "--rate=2000", "--loop=3", path)
 	checkReplay(t, f, p)
 	if f["applied"] != 292 || f["out_of_order"] != 2*2*2 {
 		t.Errorf("without new timestamps, figures %v", f)
@@ -254,15 +254,14 @@ func TestReplayInterrupted(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := io.WriteString(in, state("1755532567.5")); err != nil {
+			text, unsent := state("1755532567.5"), 0
+			if name == "in a pause" {
+				text, unsent = text+state("1755539999.5"), 1
+			}
+			if _, err := io.WriteString(in, text); err != nil {
 				t.Fatal(err)
 			}
-			unsent := 0
 			if name == "in a pause" {
-				unsent = 1
-				if _, err := io.WriteString(in, state("1755539999.5")); err != nil {
-					t.Fatal(err)
-				}
 				in.Close()
 			}
 			p.awaitStats(t, "something received", func(s stats) bool { return s.TotalReceived > 0 })
