@@ -54,6 +54,7 @@ func (a *api) endpoints() []endpoint {
 		{path: "/metrics", name: "metrics", load: &a.scrapes, kind: metricsType, render: a.renderMetrics},
 		{path: "/livez", name: "livez", render: a.renderLive},
 		{path: "/readyz", name: "readyz", render: a.renderReady},
+		{path: "/openapi.json", name: "openapi", render: a.renderOpenAPI},
 		{path: "/version", name: "version", render: a.renderVersion},
 	}
 }

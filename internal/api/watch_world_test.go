@@ -167,7 +167,7 @@ type stream struct {
 func (w *world) ask(method, target string) *stream {
 	w.t.Helper()
 	ours, theirs := net.Pipe()
-	w.pipes.conns <- theirs
+	w.pipes.conns <- theirs // when the server accepts it
 	if _, err := fmt.Fprintf(ours, "%s %s HTTP/1.1\r\nHost: gateway\r\n\r\n", method, target); err != nil {
 		w.t.Fatal(err)
 	}
