@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"state":                 {},
 	"internal/mmsg":         {},
 	"internal/architecture": {},
+	"internal/acceptance":   {},
 	"engine":                {"internal/mmsg"},
 	"decode":                {"state"},
 	"shard":                 {"state"},
