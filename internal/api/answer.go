@@ -26,6 +26,10 @@ func (a *api) answer(e endpoint) http.Handler {
 			e.stream(w, r, query)
 			return
 		}
+		if e.asset != nil {
+			e.asset.serve(w, r)
+			return
+		}
 		a.send(w, r, &e, query)
 	})
 }

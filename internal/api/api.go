@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,7 +27,6 @@ type api struct {
 	scrapes load      // readers of the metrics: however many of the others stall, these are not refused
 	metrics *metrics
 	hub     *hub
-	index   []endpoint
 	routes  map[string]http.Handler // by path, matched exactly
 	unknown http.Handler            // for every other path
 }
@@ -40,11 +40,12 @@ type endpoint struct {
 	kind   string   // the answer's Content-Type if it is not JSON
 	render func(dst []byte, query url.Values) ([]byte, *problem)
 	stream func(w http.ResponseWriter, r *http.Request, query url.Values) // instead of render, for an answer without end
+	asset  *asset                                                         // instead of render, for a file of the page
 }
 
 func (a *api) endpoints() []endpoint {
 	return []endpoint{
-		{path: "/", name: "index", render: a.renderIndex},
+		{path: "/", name: "page", asset: pageFile("index.html")},
 		{path: "/v1/engine-states", name: "engine_states", params: []string{"stale"}, load: &a.states, render: a.renderEngineStates},
 		{path: "/v1/engines", name: "engines", params: []string{"engine_id", "status"}, load: &a.states, render: a.renderEngines},
 		{path: "/v1/history", name: "history", params: []string{"engine_id", "limit"}, load: &a.states, render: a.renderHistory},
@@ -75,8 +76,7 @@ func New(table Table, gw Gateway, info Info, log *slog.Logger) http.Handler {
 		routes:  map[string]http.Handler{},
 	}
 	a.hub = newHub(a)
-	a.index = a.endpoints()
-	for _, e := range a.index {
+	for _, e := range slices.Concat(a.endpoints(), pageEndpoints()) {
 		instrument := a.metrics.instrument
 		if e.stream != nil { // how long a client watches is its own affair
 			instrument = a.metrics.count
@@ -100,5 +100,5 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func answerUnknown(w http.ResponseWriter, r *http.Request) {
-	problemf(http.StatusNotFound, "nothing is at %q; GET / lists what there is", r.URL.Path).write(w)
+	problemf(http.StatusNotFound, "nothing is at %q; /openapi.json describes what there is", r.URL.Path).write(w)
 }

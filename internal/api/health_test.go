@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"net/http"
 	"runtime"
 	"testing"
 	"time"
@@ -28,23 +27,6 @@ func TestHealth(t *testing.T) {
 	gw.live = errors.New("reader 1 \"has\" stopped\xff")
 	wantProblem(t, get(t, h, "/readyz"), 503, "not ready: listening for 800ms of 2.5s")
 	wantProblem(t, get(t, h, "/livez"), 503, "not live: reader 1 \"has\" stopped\uFFFD")
-}
-
-func TestIndex(t *testing.T) {
-	a := newTestAPI(newFakeTable())
-	var got struct {
-		Version   string              `json:"version"`
-		Endpoints map[string][]string `json:"endpoints"`
-	}
-	getJSON(t, a, "/", &got)
-	if len(got.Endpoints) != len(a.routes) {
-		t.Errorf("%v", got)
-	}
-	for path := range got.Endpoints {
-		if w := do(t, a, http.MethodHead, path); w.Code != 200 && path != "/v1/history" { // which needs a parameter
-			t.Errorf("%s: %d", path, w.Code)
-		}
-	}
 }
 
 func TestUptimeIsMonotonic(t *testing.T) {
