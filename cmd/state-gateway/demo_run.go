@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,17 +15,14 @@ import (
 
 	"github.com/elrar/state-gateway/internal/config"
 	"github.com/elrar/state-gateway/internal/gateway"
+	"github.com/elrar/state-gateway/internal/top"
 	"github.com/elrar/state-gateway/internal/traffic"
 	"github.com/elrar/state-gateway/state"
 )
 
-// demo runs a gateway with simulated engines until ctx ends or opts.For is over, and tells about it on standard output.
+// demo runs a gateway with simulated engines until ctx ends, and tells about it on standard output: on a terminal with
+// the view of state-gateway top, whose end is the demo's, else with a line a second.
 func demo(ctx context.Context, opts demoCommand) error {
-	if opts.For > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, opts.For, fmt.Errorf("%v are over", opts.For))
-		defer cancel()
-	}
 	dir, err := os.MkdirTemp("", "state-gateway-demo-")
 	if err != nil {
 		return err
@@ -38,7 +36,14 @@ func demo(ctx context.Context, opts demoCommand) error {
 	settings.UDPPort = 0
 	settings.HTTPAddress = "127.0.0.1:0"
 	settings.LogFile = filepath.Join(dir, "engine_states.jsonl")
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var messages io.Writer = os.Stderr
+	visible := onTerminal()
+	if visible { // they would run across the view
+		held := &bytes.Buffer{}
+		defer func() { os.Stderr.Write(held.Bytes()) }()
+		messages = held
+	}
+	log := slog.New(slog.NewTextHandler(messages, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := newService(settings, log, passedSockets{})
 	if err != nil {
 		return err
@@ -50,6 +55,15 @@ func demo(ctx context.Context, opts demoCommand) error {
 	}
 	defer fleet.Close()
 	introduce(os.Stdout, opts, s, settings.LogFile)
+	watch := func(ctx context.Context) error {
+		narrate(ctx, os.Stdout, s.gateway)
+		return nil
+	}
+	if visible {
+		watch = func(ctx context.Context) error {
+			return top.Run(ctx, fmt.Sprintf("http://%v", s.httpAddress()), terminal())
+		}
+	}
 
 	// The engines stop before the gateway does, so that the summary accounts for everything that was sent.
 	served, stopServing := context.WithCancel(context.WithoutCancel(ctx))
@@ -62,9 +76,13 @@ func demo(ctx context.Context, opts demoCommand) error {
 		defer cancel()
 		stop := context.AfterFunc(served, cancel) // a gateway that failed
 		defer stop()
-		go narrate(sending, os.Stdout, s.gateway)
+		watched := make(chan error, 1)
+		go func() {
+			defer cancel()
+			watched <- watch(sending)
+		}()
 		fleet.Run(sending)
-		return nil
+		return <-watched
 	})
 	if err := group.Wait(); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 type commands struct {
 	Serve       serveCommand       `cmd:"" default:"withargs" help:"Receive, keep, log and serve engine states (the default)."`
 	Demo        demoCommand        `cmd:"" help:"Run a gateway on free ports with simulated engines."`
+	Top         topCommand         `cmd:"" help:"Show a gateway's engines in the terminal."`
 	Load        loadCommand        `cmd:"" help:"Send a load of engine states, and account for each."`
 	Replay      replayCommand      `cmd:"" help:"Run captured traffic again."`
 	CheckConfig checkConfigCommand `cmd:"" help:"Check the settings and print those in force."`

@@ -32,11 +32,12 @@ var mayImport = map[string][]string{
 	"internal/needs":        {},
 	"replay":                {"decode", "state", "internal/config", "internal/disorder", "internal/gateway"},
 	"client":                {},
+	"internal/top":          {"client"},
 	"bench":                 {},
 	"deploy":                {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
-	"cmd/state-gateway":     {"state", "internal/config", "internal/gateway", "internal/api", "internal/doctor", "internal/traffic", "replay"},
+	"cmd/state-gateway":     {"state", "internal/config", "internal/gateway", "internal/api", "internal/doctor", "internal/top", "internal/traffic", "replay"},
 }
 
 // standardOnly lists the packages that import nothing but the standard library.
