@@ -3,6 +3,10 @@
 //
 //	go test -run '^$' -bench . -benchtime 1x -count 6 ./bench
 //
+// and for those who read, whose results are a file of their own:
+//
+//	go test -run '^$' -bench Watch -benchtime 1x -count 6 ./bench > bench/results/watch.txt
+//
 // The unit is the null sink: the packet engine's reader with a handler that does nothing, measured in the same
 // benchmark, before and after its subject by turns, so that a machine that is faster or slower now than a minute ago
 // changes both. Absolute figures mean nothing beside those of another machine; "xnull" does.

@@ -2,8 +2,9 @@
 //
 //	go run -C tools ./plot -results ../bench/results
 //
-// It reads bench.txt (go test -bench, of ./bench) and peers.jsonl (bench/peers/run) and writes beside them stages.svg,
-// engines.svg and peers.svg. A bar or a point is the median of all runs, its line goes from the least to the most.
+// It reads bench.txt (go test -bench, of ./bench), watch.txt (the same, -bench Watch) and peers.jsonl (bench/peers/run), and
+// writes beside them stages.svg, engines.svg, visible.svg and peers.svg. A bar or a point is the median of all runs, its line
+// goes from the least to the most.
 package main
 
 import (
@@ -26,9 +27,9 @@ import (
 )
 
 func main() {
-	folder := flag.String("results", "../bench/results", "folder of bench.txt and peers.jsonl, and of the pictures")
+	folder := flag.String("results", "../bench/results", "folder of the results, and of the pictures")
 	flag.Parse()
-	if err := errors.Join(drawBench(*folder), drawPeers(*folder)); err != nil {
+	if err := errors.Join(drawBench(*folder), drawWatch(*folder), drawPeers(*folder)); err != nil {
 		fmt.Fprintln(os.Stderr, "plot:", err)
 		os.Exit(1)
 	}
@@ -54,6 +55,18 @@ func drawBench(folder string) error {
 		return err
 	}
 	return errors.Join(save(stages, filepath.Join(folder, "stages.svg")), save(engines, filepath.Join(folder, "engines.svg")))
+}
+
+func drawWatch(folder string) error {
+	bench, err := read(filepath.Join(folder, "watch.txt"), results.ReadBench)
+	if err != nil {
+		return err
+	}
+	picture, err := visible(bench)
+	if err != nil {
+		return err
+	}
+	return save(picture, filepath.Join(folder, "visible.svg"))
 }
 
 func drawPeers(folder string) error {
@@ -127,6 +140,38 @@ func engines(bench *results.Bench) (picture, error) {
 	}
 	return logarithmic("What a datagram costs, by number of engines", "engines",
 		fmt.Sprintf("CPU per datagram ÷ that with 100 engines\nlog off, median of %d runs, least to most", runs), points)
+}
+
+// visibleNames are what the picture calls the benchmarks of BenchmarkWatchVisible.
+var visibleNames = map[string]string{
+	"watch":  "/v1/watch",
+	"poll":   "/v1/engine-states,\npolled at 10 Hz",
+	"scrape": "no gateway: each\nengine every 50 ms",
+}
+
+// visible is how long it takes until a router has a state.
+func visible(bench *results.Bench) (picture, error) {
+	var rows []row
+	runs := 0
+	for _, b := range bench.Under("WatchVisible") {
+		p50, p99 := b.Metrics["p50-ms"], b.Metrics["p99-ms"]
+		name := visibleNames[strings.TrimPrefix(b.Name, "WatchVisible/")]
+		if p50 == nil || p99 == nil || name == "" {
+			continue
+		}
+		text := fmt.Sprintf("%.0f ms", p99.Median())
+		if seen := b.Metrics["seen-%"]; seen != nil && seen.Median() < 99 {
+			text += fmt.Sprintf(", %.0f %% seen", seen.Median())
+		}
+		rows = append(rows, row{name, []results.Spread{p50, p99}, []string{fmt.Sprintf("%.0f ms", p50.Median()), text}})
+		runs = max(runs, b.Runs())
+	}
+	if len(rows) == 0 {
+		return picture{}, errors.New("watch.txt has no BenchmarkWatchVisible with p50-ms and p99-ms")
+	}
+	return horizontal("How old a state is when a router has it",
+		fmt.Sprintf("ms since the engine took it; 1,000 engines that take one every 200 ms\nmedian of %d runs, least to most; %s", runs, machine(bench)),
+		rows, []string{"half of the states", "99 % of the states"})
 }
 
 // peers is what a datagram costs the gateway and other programs, under each load.
