@@ -52,36 +52,36 @@ const variants = 4
 
 // frame encodes one event: its name, its id and its data, one JSON object on one line. JSON's strings have no raw line
 // breaks, which is all that the format asks of it.
-func (h *hub) frame(kind eventKind, data func(o *object)) *event {
-	o := object{h.scratch[:0]}
+func (f *feed) frame(kind eventKind, data func(o *object)) *event {
+	o := object{f.scratch[:0]}
 	o.dst = append(o.dst, "event: "...)
 	o.dst = append(o.dst, kind.String()...)
 	o.dst = append(o.dst, "\nid: "...)
-	o.dst = strconv.AppendInt(o.dst, h.epoch, 10)
+	o.dst = strconv.AppendInt(o.dst, f.epoch, 10)
 	o.dst = append(o.dst, '-')
-	o.dst = strconv.AppendUint(o.dst, h.revision, 10)
+	o.dst = strconv.AppendUint(o.dst, f.revision, 10)
 	o.dst = append(o.dst, "\ndata: "...)
 	o.open()
 	data(&o)
 	o.close()
 	o.dst = append(o.dst, "\n\n"...)
-	h.scratch = o.dst
+	f.scratch = o.dst
 	return &event{kind: kind, frame: append(make([]byte, 0, len(o.dst)), o.dst...)}
 }
 
-// encodeStates encodes a snapshot or an update with those of the engines that the variant shows. They are nil if it shows
-// none of them and the event is an update.
-func (h *hub) encodeStates(kind eventKind, v variant, engines []state.Held, now state.Instant) *event {
+// encodeStates encodes a snapshot or an update with those of the engines that the variant shows; nil is an update without
+// any.
+func (f *feed) encodeStates(kind eventKind, v variant, engines []state.Held) *event {
 	var ages ages
 	shown := 0
-	e := h.frame(kind, func(o *object) {
-		o.count("revision", h.revision)
-		o.integer("server_time_ms", unixMs(now.Wall))
+	e := f.frame(kind, func(o *object) {
+		o.count("revision", f.revision)
+		o.integer("server_time_ms", unixMs(f.now.Wall))
 		o.name("states")
 		o.open()
 		for i := range engines {
 			held := &engines[i]
-			if !v.stale && held.Status(now, &h.api.info.Rules) == state.Stale {
+			if !v.stale && held.Status(f.now, &f.api.info.Rules) == state.Stale {
 				continue
 			}
 			if shown++; shown > 1 {
@@ -90,11 +90,11 @@ func (h *hub) encodeStates(kind eventKind, v variant, engines []state.Held, now 
 			o.dst = state.AppendString(o.dst, held.EngineID)
 			o.dst = append(o.dst, ": "...)
 			if v.engines {
-				h.api.appendEngine(o, held, now)
+				f.api.appendEngine(o, held, f.now)
 			} else {
 				o.dst = held.AppendJSON(o.dst)
 			}
-			ages.add(held.Silence(now))
+			ages.add(held.Silence(f.now))
 		}
 		o.close()
 	})
@@ -105,12 +105,12 @@ func (h *hub) encodeStates(kind eventKind, v variant, engines []state.Held, now 
 	return e
 }
 
-func (h *hub) encodeRemoved(engineIDs []string) *event {
-	return h.frame(eventRemoved, func(o *object) {
-		o.count("revision", h.revision)
+func (f *feed) encodeRemoved() *event {
+	return f.frame(eventRemoved, func(o *object) {
+		o.count("revision", f.revision)
 		o.name("engine_ids")
 		o.dst = append(o.dst, '[')
-		for i, id := range engineIDs {
+		for i, id := range f.removed {
 			if i > 0 {
 				o.dst = append(o.dst, ", "...)
 			}
@@ -120,10 +120,10 @@ func (h *hub) encodeRemoved(engineIDs []string) *event {
 	})
 }
 
-func (h *hub) encodeBookmark(now state.Instant) *event {
-	return h.frame(eventBookmark, func(o *object) {
-		o.count("revision", h.revision)
-		o.integer("server_time_ms", unixMs(now.Wall))
+func (f *feed) encodeBookmark() *event {
+	return f.frame(eventBookmark, func(o *object) {
+		o.count("revision", f.revision)
+		o.integer("server_time_ms", unixMs(f.now.Wall))
 	})
 }
 

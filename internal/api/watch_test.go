@@ -261,6 +261,37 @@ func TestWatchersGetTheSame(t *testing.T) {
 	})
 }
 
+// With CLOCK=sender an engine whose clock is behind is stale although it sends; its clock decides, not its news.
+func TestWatchBySendersClock(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.api.info.Rules.SenderClock = true
+		s, all := w.watch(""), w.watch("?stale=include&fields=engines")
+		settle(tickInterval * 3 / 2)
+		for _, behind := range []time.Duration{time.Minute, time.Second} {
+			late := engineState("http://a:8000", 0)
+			late.TimestampMs = time.Now().Add(-behind).UnixMilli()
+			w.table.Apply(&late, worldSource, w.gateway.Now())
+			settle(tickInterval)
+		}
+		if got := strings.Join(names(s.drain()), " "); got != "snapshot update" {
+			t.Error(got)
+		}
+		events := all.drain()
+		if got := strings.Join(names(events), " "); got != "snapshot update update" {
+			t.Fatal(got)
+		}
+		for i, want := range []float64{60_025, 1_025} {
+			var e wireEvent[wireEngine]
+			strict(t, []byte(events[i+1].data), &e)
+			if age := *e.States["http://a:8000"].AgeMs; age != want {
+				t.Errorf("%v ms old, want %v", age, want)
+			}
+		}
+		s.conn.Close()
+		all.conn.Close()
+	})
+}
+
 func TestWatchHead(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		s := w.ask(http.MethodHead, "/v1/watch?fields=engines")

@@ -42,14 +42,15 @@ func newWatcher(v variant, deadline func(time.Time) error) *watcher {
 	return &watcher{variant: v, deadline: deadline, ready: make(chan struct{}, 1), behind: true}
 }
 
-// wantsSnapshot reports whether the watcher has no basis for updates and could take one.
-func (w *watcher) wantsSnapshot() bool {
+// wants reports what is of use to the watcher now: a snapshot, if it has no basis for updates and could take one; else what
+// is new, if it has one.
+func (w *watcher) wants() (snapshot, news bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.behind && !w.ended && w.taken == nil
+	return w.behind && !w.ended && w.taken == nil, !w.behind && !w.ended
 }
 
-// start puts the snapshot in that wantsSnapshot asked for; nil is none yet.
+// start puts a snapshot in; nil is none yet.
 func (w *watcher) start(snapshot *event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
