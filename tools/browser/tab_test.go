@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,6 +37,7 @@ type look struct {
 	width, height int64 // 1440 × 900 if 0
 	dark          bool
 	language      string // "en-GB" if ""
+	fragment      string // of the address
 }
 
 // openTab opens the page, or skips the test for want of a browser. The test fails if the page gives cause for complaint
@@ -85,7 +87,7 @@ func openTab(t *testing.T, g *gateway, l look) *tab {
 	}
 	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: scheme}}})
-	b.do(chromedp.EmulateViewport(l.width, l.height), chromedp.Navigate(g.url()))
+	b.do(chromedp.EmulateViewport(l.width, l.height), chromedp.Navigate(g.url()+l.fragment))
 	return b
 }
 
@@ -114,7 +116,9 @@ func (b *tab) listen(event any, own string) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.problems = append(b.problems, problem)
+	if !slices.Contains(b.problems, problem) {
+		b.problems = append(b.problems, problem)
+	}
 }
 
 // away says whether the gateway is meant to be away.
@@ -179,4 +183,3 @@ func (b *tab) keys(keys ...string) {
 		b.do(chromedp.KeyEvent(key))
 	}
 }
-

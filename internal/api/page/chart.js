@@ -17,9 +17,8 @@ export class Chart {
   constructor(title, unit, decimals, value) {
     Object.assign(this, { title, decimals, value });
     this.svg = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
-    const caption = element("figcaption", "", title + " ");
-    caption.append(element("small", "", unit));
-    this.figure = element("figure", "", caption, this.svg);
+    this.now = element("span");
+    this.figure = element("figure", "", element("figcaption", "", title, " ", element("small", "", unit), " ", this.now), this.svg);
   }
 
   // draw plots the records from one Unix ms to another. After limit ms without a state the line breaks.

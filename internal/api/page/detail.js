@@ -36,8 +36,8 @@ export class Detail {
     const raw = element("details", "", element("summary", "", t("states")), this.raw);
     raw.addEventListener("toggle", () => this.#listStates());
     this.rawBox = raw;
-    aside.append(element("div", "top", this.heading, close), element("p", "", this.status, " "), this.note, this.list,
-      ...this.charts.map((chart) => chart.figure), this.beats, raw);
+    aside.append(element("div", "top", this.heading, close), element("p", "", this.status), this.note,
+      ...this.charts.map((chart) => chart.figure), this.beats, this.list, raw);
   }
 
   show(engine) {
@@ -92,11 +92,12 @@ export class Detail {
     attribute(this.status, "data-status", status);
     put(this.status, t(status));
     put(this.note, !held ? t("gone") : [s.conflict && t("conflictWhy"), engine.skewed && t("skewedWhy")].filter(Boolean).join(" · "));
+    const [latency, queue, kv] = this.charts;
+    put(latency.now, number(s.latency_pred_ms, 2));
+    put(queue.now, number(s.pending_tokens_total));
+    put(kv.now, engine.kv === null ? t("unknown") : t("blocks", {
+      share: percent(engine.kv), used: number(s.kv_cache_total_blocks - s.kv_cache_free_blocks), total: number(s.kv_cache_total_blocks) }));
     this.#facts([
-      ["latency", `${number(s.latency_pred_ms, 2)} ${t("latencyUnit")}`],
-      ["queue", `${number(s.pending_tokens_total)} ${t("queueUnit")}`],
-      ["kv", engine.kv === null ? t("unknown") : `${percent(engine.kv)} · ${t("blocks", {
-        used: number(s.kv_cache_total_blocks - s.kv_cache_free_blocks), total: number(s.kv_cache_total_blocks) })}`],
       ["mode", visible(s.scheduling_mode)],
       ["capacity", s.engine_capacity ? `${number(s.engine_capacity)} ${t("capacityUnit")}` : t("unknown")],
       ["interval", s.push_interval_ms === null ? t("unknown") : `${number(s.push_interval_ms)} ${t("intervalUnit")}`],

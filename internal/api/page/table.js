@@ -60,7 +60,7 @@ export class Table {
     this.heads = columns.map((column) => {
       const button = element("button", "sort", t(column.key));
       button.type = "button";
-      if (column.unit) button.append(element("small", "", t(column.unit)));
+      if (column.unit) button.append(" ", element("small", "", t(column.unit)));
       button.addEventListener("click", () => onSort(column));
       const th = element("th", cellClass(column), button);
       th.scope = "col";

@@ -80,7 +80,7 @@ export const words = {
   receivedAt: ["Received at", "接收时间"],
   staleAfter: ["Stale after", "失联阈值"],
   lastHeartbeat: ["Last heartbeat", "最近心跳"],
-  blocks: ["{used} of {total} blocks", "{used} / {total} 块"],
+  blocks: ["{share} · {used} of {total} blocks", "{share} · {used} / {total} 块"],
   historyOf: ["{what}, last {span}: lowest {low}, highest {high}, newest {newest}", "{what}，最近 {span}：最低 {low}，最高 {high}，最新 {newest}"],
   noHistory: ["No history", "没有历史记录"],
   heartbeats: ["Heartbeats are the ticks below the axis.", "坐标轴下方的短线是心跳。"],
