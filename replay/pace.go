@@ -53,6 +53,9 @@ func NewPacer(ctx context.Context, src Source, pace Pace) *Pacer {
 // the Source said; when ctx is done, its cause.
 func (p *Pacer) Next(ctx context.Context) ([]Datagram, error) {
 	p.settle()
+	if ctx.Err() != nil { // which counts for more than the end: not all may have been sent
+		return nil, context.Cause(ctx)
+	}
 	if p.pending == nil {
 		select {
 		case <-ctx.Done():
@@ -123,7 +126,7 @@ func (p *Pacer) plan(o *owned) {
 func (p *Pacer) wait(ctx context.Context) error {
 	left := p.when - time.Since(p.start)
 	if left <= 0 {
-		return context.Cause(ctx)
+		return nil
 	}
 	p.timer.Reset(left)
 	select {

@@ -169,6 +169,22 @@ func TestPaceEnds(t *testing.T) {
 		<-p.Ended()
 	})
 
+	// Stopped counts for more than the end: of what was handed out last, not all may have been sent.
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			p := NewPacer(ctx, after(0), Pace{})
+			if _, err := p.Next(ctx); err != nil {
+				t.Error(err)
+			}
+			<-p.Ended()
+			cancel(stopped)
+			if _, err := p.Next(ctx); err != stopped {
+				t.Errorf("stopped at the end: %v", err)
+			}
+		})
+	}
+
 	// A read that does not return keeps nobody.
 	synctest.Test(t, func(t *testing.T) {
 		r := blocked{make(chan struct{})}

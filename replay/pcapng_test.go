@@ -16,10 +16,12 @@ const (
 	optionResolution = 9
 	optionOffset     = 14
 
-	blockNames      = 4
-	blockStatistics = 5
-	blockSecrets    = 10
-	blockCustom     = 0xbad
+	blockObsoletePacket = 2
+	blockNames          = 4
+	blockStatistics     = 5
+	blockSecrets        = 10
+	blockPacket         = 6
+	blockCustom         = 0xbad
 )
 
 // TestNgSections reads a file of two sections with different byte orders and interfaces, and other blocks between.

@@ -223,17 +223,47 @@ func TestReplayInputs(t *testing.T) {
 	for _, test := range []struct {
 		name, file, want string
 	}{
-		{"nothing", write("none.jsonl", "{}\n"), "there is no datagram in it"},
+		{"nothing", write("none.jsonl", "{}\n"), "there is no datagram in it: not_a_log_line 1"},
+		{"nothing left", write("one.jsonl", line), "none of its 1 datagrams is left: left_out 1, lost 0"},
 		{"no such file", filepath.Join(dir, "missing"), "missing: no such file"},
 	} {
-		if got := runBinary(t, nil, "replay", "--target="+p.udp.String(), test.file); got.code != 1 || !strings.Contains(got.stderr, test.want) {
-			t.Errorf("%s: %+v", test.name, got)
+		for _, mode := range []string{"--target=" + p.udp.String(), "--offline", "--states-at=end", "--summary"} {
+			if got := runBinary(t, nil, "replay", mode, "--start=1s", test.file); got.code != 1 || !strings.Contains(got.stderr, test.want) {
+				t.Errorf("%s, %s: %+v", test.name, mode, got)
+			}
 		}
 	}
 
 	if got := runBinary(t, nil, "replay", "--target="+sink(t), "--gateway="+p.url, torn); got.code != 1 ||
 		!strings.Contains(got.stderr, "unaccounted for: sent − received − kernel_dropped = 1, not 0") {
 		t.Errorf("what the gateway knows nothing of: %+v", got)
+	}
+}
+
+// A first interrupt ends the wait for a pipe that has said nothing yet, too: there is nothing to report.
+func TestReplayInterruptedAtOnce(t *testing.T) {
+	for _, mode := range []string{"--target=" + sink(t), "--offline", "--summary"} {
+		var stdout, stderr bytes.Buffer
+		pipe := filepath.Join(t.TempDir(), "pipe")
+		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(binary, "replay", pipe, mode)
+		cmd.Env, cmd.Stdout, cmd.Stderr = []string{}, &stdout, &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		in, err := os.OpenFile(pipe, os.O_WRONLY, 0) // as soon as it is opened for reading
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 || stdout.Len() > 0 || stderr.String() != "state-gateway: received interrupt\n" {
+			t.Errorf("%s: %v\n%s%s", mode, err, stdout.String(), stderr.String())
+		}
+		in.Close()
 	}
 }
 

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/elrar/state-gateway/internal/config"
 )
@@ -37,7 +40,7 @@ type replayCommand struct {
 	StatesAt *moment `placeholder:"TIME" help:"Send nothing: print what a router would have seen then, such as 12.5s after the first datagram, 2026-01-31T12:00:00Z, Unix time, or end."`
 	Summary  bool    `help:"Send nothing: print what the capture holds."`
 
-	config.Flags `group:"Settings of the gateway, for --offline and --states-at:"`
+	config.Flags `group:"Settings of the gateway, for --offline, --states-at and --summary:"`
 }
 
 const (
@@ -46,7 +49,7 @@ const (
 )
 
 // Validate refuses what kong, which calls it, lets through.
-func (c *replayCommand) Validate() error {
+func (c *replayCommand) Validate(parsed *kong.Context) error {
 	if err := checkTarget(c.Target); err != nil {
 		return fmt.Errorf("--target %w", err)
 	}
@@ -73,24 +76,51 @@ func (c *replayCommand) Validate() error {
 		return errors.New("--stop must not be before --start")
 	case c.Loop < 1 || c.Loop > mostReplayRounds:
 		return fmt.Errorf("--loop must be from 1 to %d", mostReplayRounds)
-	case c.Loop > 1 && slices.Contains(c.Files, "-"):
-		return errors.New("--loop is for files: standard input can be read once only")
+	case c.Loop > 1 && slices.ContainsFunc(c.Files, readOnce):
+		return errors.New("--loop is for files: standard input and pipes can be read once only")
 	case c.Engines < 1 || c.Engines > mostReplayEngines:
 		return fmt.Errorf("--engines must be from 1 to %d", mostReplayEngines)
 	case modes > 1:
 		return errors.New("--offline (or --states-at), --summary and --gateway exclude each other")
 	}
+	if err := c.checkMeaning(parsed); err != nil {
+		return err
+	}
 	return checkGateway(c.Gateway)
 }
+
+// readOnce reports whether a file cannot be read from its start again. Of one that is not there Open tells.
+func readOnce(file string) bool {
+	info, err := os.Stat(file)
+	return file == "-" || err == nil && info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeCharDevice) != 0
+}
+
+// checkMeaning refuses flags that would be without a meaning: whoever forgets --offline must not send a capture to the
+// gateway that runs. The settings are the flags with variables; a variable alone may be set for that gateway, and stands.
+func (c *replayCommand) checkMeaning(parsed *kong.Context) error {
+	for _, element := range parsed.Path {
+		switch flag := element.Flag; {
+		case flag == nil:
+		case c.sends() && len(flag.Envs) > 0:
+			return fmt.Errorf("--%s is for --offline, --states-at and --summary: a gateway that is sent to has settings of its own", flag.Name)
+		case !c.sends() && slices.Contains([]string{"target", "speed", "rate"}, flag.Name):
+			return fmt.Errorf("--%s is for sending: --offline, --states-at and --summary send nothing", flag.Name)
+		}
+	}
+	return nil
+}
+
+// sends reports whether the capture is to be sent, and not only looked at.
+func (c *replayCommand) sends() bool { return !c.Offline && c.StatesAt == nil && !c.Summary }
 
 // Run runs the capture until its end, or a signal.
 func (c *replayCommand) Run() error {
 	ctx, stop := untilSignal(context.Background(), os.Exit)
 	defer stop()
-	if !c.Offline && c.StatesAt == nil && !c.Summary {
+	if c.sends() {
 		return c.send(ctx)
 	}
-	in, err := c.open(func(first time.Time) time.Time { return first }, 1)
+	in, err := c.open(ctx, func(first time.Time) time.Time { return first }, 1)
 	if err != nil {
 		return err
 	}

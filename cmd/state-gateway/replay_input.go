@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"os"
 	"sync"
@@ -46,11 +47,15 @@ type inputFigures struct {
 	overtaken uint64
 }
 
-// open opens the capture. What --retime takes for now, now returns when the first datagram is there; its differences are
+// open opens the capture, which takes as long as a pipe has nothing to say, or until ctx is done. What --retime takes for now, now returns when the first datagram is there; its differences are
 // those of captured time at a speed, 0 being none.
-func (c *replayCommand) open(now func(first time.Time) time.Time, speed float64) (*input, error) {
+func (c *replayCommand) open(ctx context.Context, now func(first time.Time) time.Time, speed float64) (*input, error) {
 	in := &input{past: inputFigures{skips: map[string]uint64{}}}
-	first, err := in.openRound(c)
+	var first replay.Source
+	err := untilDone(ctx, func() (err error) {
+		first, err = in.openRound(c)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func (c *replayCommand) send(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in, err := c.open(func(time.Time) time.Time { return time.Now() }, float64(c.Speed))
+	in, err := c.open(ctx, func(time.Time) time.Time { return time.Now() }, float64(c.Speed))
 	if err != nil {
 		return err
 	}
@@ -125,17 +125,20 @@ func (s *sending) trouble() error {
 		return fmt.Errorf("%d sends were refused: for some time nobody listened at %v", refused, s.target)
 	case tooLong > 0:
 		return fmt.Errorf("%d datagrams are too long to be sent to %v", tooLong, s.target)
-	case !s.cut && f.records == f.skipped():
+	case !s.cut && f.toSend() == 0:
 		return errors.New(nothing(f, s.opts.Port))
 	}
 	return nil
 }
 
-// nothing says why nothing of a capture is a datagram.
+// nothing says why nothing of a capture is left to be run.
 func nothing(f inputFigures, port uint16) string {
-	text := "there is no datagram in it"
+	if datagrams := f.records - f.skipped(); datagrams > 0 {
+		return fmt.Sprintf("none of its %d datagrams is left: left_out %d, lost %d", datagrams, f.leftOut, f.lost)
+	}
+	text := "there is no datagram in it" + reasons(f.skips)
 	if n := f.skips["other_port"]; n > 0 {
-		text += fmt.Sprintf(": %d datagrams go to other ports than %d; --port=0 takes all", n, port)
+		text += fmt.Sprintf("; %d datagrams go to other ports than %d, --port=0 takes all", n, port)
 	}
 	return text
 }

@@ -9,6 +9,8 @@ import (
 
 func TestReplayUsage(t *testing.T) {
 	const speed = "--speed: must be max or a number such as 1x or 10x, from 1e-05 to 1e+09, not "
+	const sending = " is for sending: --offline, --states-at and --summary send nothing"
+	const looking = " is for --offline, --states-at and --summary: a gateway that is sent to has settings of its own"
 	const exclude = "replay: --offline (or --states-at), --summary and --gateway exclude each other"
 	for _, test := range []struct {
 		args string // split at spaces
@@ -27,7 +29,7 @@ func TestReplayUsage(t *testing.T) {
 		{"x --stop=-1s", "replay: --stop must not be negative"},
 		{"x --start=2s --stop=1s", "replay: --stop must not be before --start"},
 		{"x --loop=0", "replay: --loop must be from 1 to 1000000"},
-		{"x - --loop=2", "replay: --loop is for files: standard input can be read once only"},
+		{"x - --loop=2", "replay: --loop is for files: standard input and pipes can be read once only"},
 		{"x --engines=0", "replay: --engines must be from 1 to 100000"},
 		{"x --engines=100001", "replay: --engines must be from 1 to 100000"},
 		{"x --drop=-1", "replay: --drop must be from 0 to 100 (percent)"},
@@ -38,6 +40,13 @@ func TestReplayUsage(t *testing.T) {
 		{"x --offline --summary", exclude},
 		{"x --states-at=1s --gateway=http://127.0.0.1:8080", exclude},
 		{"x --summary --gateway=http://127.0.0.1:8080", exclude},
+		{"/dev/null --loop=2", "replay: --loop is for files: standard input and pipes can be read once only"},
+		{"x --offline --target=127.0.0.1:9999", "replay: --target" + sending},
+		{"x --summary --speed=max", "replay: --speed" + sending},
+		{"x --states-at=end --rate=5", "replay: --rate" + sending},
+		{"x --stale-threshold=1000", "replay: --stale-threshold" + looking},
+		{"x --log-file=tried.jsonl --gateway=http://127.0.0.1:8080", "replay: --log-file" + looking},
+		{"x --http-address=:1 --target=127.0.0.1:9999", "replay: --http-address" + looking},
 	} {
 		got := runBinary(t, nil, append([]string{"replay"}, strings.Fields(test.args)...)...)
 		if want := (result{64, "", "state-gateway: " + test.want + "; see state-gateway --help\n"}); got != want {

@@ -82,13 +82,6 @@ func (t *fakeTable) Follow() func(changed func(*state.Held), removed func(string
 	}
 }
 
-func (t *fakeTable) remove(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.held, id)
-	delete(t.history, id)
-}
-
 func (t *fakeTable) Get(engineID string) (state.Held, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()

@@ -280,8 +280,3 @@ type wireBookmark struct {
 	Revision     *uint64 `json:"revision"`
 	ServerTimeMs *int64  `json:"server_time_ms"`
 }
-
-type wireEnd struct {
-	Reason string `json:"reason"`
-	Detail string `json:"detail"`
-}
