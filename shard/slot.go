@@ -3,7 +3,6 @@ package shard
 import (
 	"net/netip"
 	"runtime"
-	"slices"
 	"sync/atomic"
 
 	"github.com/elrar/state-gateway/state"
@@ -151,13 +150,15 @@ func (s *slot) receivedMono() int64 {
 	}
 }
 
-// readHistory appends the last limit states to records, oldest first. When the ring turns further than its spare entry
-// while it is read, the states that were overwritten meanwhile are left out.
+// readHistory returns the last limit states, oldest first, in the memory of records if that has room for them. When the
+// ring turns further than its spare entry while it is read, the states that were overwritten meanwhile are left out.
 func (s *slot) readHistory(records []state.Record, limit int) []state.Record {
 	ring := uint64(len(s.history))
 	newest := s.applied()
 	n := min(uint64(limit), ring-1, newest)
-	records = slices.Grow(records, int(n))
+	if records = records[:0]; uint64(cap(records)) < n {
+		records = make([]state.Record, 0, n)
+	}
 	for k := newest - n + 1; k <= newest; k++ {
 		var r state.Record
 		s.history[k%ring].load(&r)

@@ -155,7 +155,7 @@ func (t *Table) PushInterval(engineID string) (interval time.Duration, ok bool) 
 		return 0, false
 	}
 	var records [state.IntervalRecords]state.Record
-	return state.PushInterval(s.readHistory(records[:0], state.IntervalRecords), &t.cfg.Rules)
+	return state.PushInterval(s.readHistory(records[:], state.IntervalRecords), &t.cfg.Rules)
 }
 
 func (t *Table) find(engineID string) *slot {

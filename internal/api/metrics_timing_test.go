@@ -36,7 +36,7 @@ func TestMetricsAllocations(t *testing.T) {
 	}
 	few := thousandEngines()
 	few.held = few.held[:1]
-	const most = 30 // the list of engines grows by doubling; the Go runtime's metrics differ by some
+	const most = 60 // lists and buffers grow by doubling, also when the pool has forgotten one; the Go runtime's metrics differ by some
 	if one, thousand := allocations(few), allocations(thousandEngines()); thousand > one+most {
 		t.Errorf("%v allocations for 1 engine, %v for 1,000", one, thousand)
 	}
