@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"container/heap"
 	"strconv"
 	"strings"
@@ -17,11 +18,13 @@ type Multiplied struct {
 	engines int
 	fields  fields
 
-	next    Datagram // of the source, which still owns its payload
-	read    bool     // there is a next
-	end     error    // why the source gives no more
+	next    Datagram     // of the source, which still owns its payload
+	read    bool         // there is a next
+	end     error        // why the source gives no more
+	recent  []multiplied // those of which copies are to come, in order
+	passed  int          // how many there were before these
 	waiting copies
-	order   uint64
+	idle    int    // engines without a copy in waiting: #2 … #(idle+1), whose phases are the first
 	text    []byte // of the copy that was returned last
 
 	added, single atomic.Uint64
@@ -35,7 +38,9 @@ type Multiplied struct {
 // same place. An id that looks so already, of a capture of a replay, gets a mark for the first one too ("…#2#1"), so
 // that no two engines get one id. Nothing else in a datagram is changed. What is no state, and a state whose engine_id
 // has no room for the mark, is passed once.
-func Multiply(src Source, n int) *Multiplied { return &Multiplied{src: src, engines: n} }
+//
+// What was captured in the last 200 ms is held, and a place in it for each of the n.
+func Multiply(src Source, n int) *Multiplied { return &Multiplied{src: src, engines: n, idle: n - 1} }
 
 // Next returns the next datagram.
 func (m *Multiplied) Next() (Datagram, error) {
@@ -44,9 +49,11 @@ func (m *Multiplied) Next() (Datagram, error) {
 		m.read = m.end == nil
 	}
 	if len(m.waiting) > 0 && (!m.read || !m.waiting[0].at.After(m.next.Time)) {
-		c := heap.Pop(&m.waiting).(engineCopy)
+		c := m.waiting[0]
 		m.added.Add(1)
-		return m.render(c), nil
+		d := m.render(m.recent[c.of-m.passed], c.number, c.at)
+		m.advance()
+		return d, nil
 	}
 	if !m.read {
 		return Datagram{}, m.end
@@ -63,28 +70,50 @@ func (m *Multiplied) Next() (Datagram, error) {
 	}
 	first := marked(m.fields.state.EngineID)
 	d.Payload = bytes.Clone(d.Payload)
-	of := &multiplied{d, id.end - 1}
-	for k := 2; k <= m.engines; k++ {
-		m.order++
-		phase := pushInterval * time.Duration(k-1) / time.Duration(m.engines)
-		heap.Push(&m.waiting, engineCopy{at: d.Time.Add(phase), order: m.order, number: k, of: of})
+	of := multiplied{d, id.end - 1}
+	m.recent = append(m.recent, of)
+	for k := 2; k < 2+m.idle; k++ {
+		heap.Push(&m.waiting, engineCopy{at: m.due(of, k), of: m.passed + len(m.recent) - 1, number: k})
 	}
+	m.idle = 0
 	if first {
-		return m.render(engineCopy{at: d.Time, number: 1, of: of}), nil
+		return m.render(of, 1, d.Time), nil
 	}
 	return d, nil
 }
 
-// render writes a copy, valid until the next one.
-func (m *Multiplied) render(c engineCopy) Datagram {
-	d, mark := c.of.Datagram, c.of.mark
-	m.text = append(m.text[:0], d.Payload[:mark]...)
+// due returns when an engine sends what was captured.
+func (m *Multiplied) due(of multiplied, engine int) time.Time {
+	return of.Time.Add(pushInterval * time.Duration(engine-1) / time.Duration(m.engines))
+}
+
+// advance goes on to what the engine that is the next one sends after that. The last engine is the last one to send it.
+func (m *Multiplied) advance() {
+	c := &m.waiting[0]
+	if c.number == m.engines {
+		m.recent[0] = multiplied{}
+		m.recent = m.recent[1:]
+		m.passed++
+	}
+	if c.of++; c.of == m.passed+len(m.recent) {
+		heap.Pop(&m.waiting)
+		m.idle++
+		return
+	}
+	c.at = m.due(m.recent[c.of-m.passed], c.number)
+	heap.Fix(&m.waiting, 0)
+}
+
+// render writes an engine's copy, valid until the next one.
+func (m *Multiplied) render(of multiplied, engine int, at time.Time) Datagram {
+	d := of.Datagram
+	m.text = append(m.text[:0], d.Payload[:of.mark]...)
 	m.text = append(m.text, '#')
-	m.text = strconv.AppendInt(m.text, int64(c.number), 10)
-	m.text = append(m.text, d.Payload[mark:]...)
+	m.text = strconv.AppendInt(m.text, int64(engine), 10)
+	m.text = append(m.text, d.Payload[of.mark:]...)
 	d.Payload = m.text
-	d.shift += c.at.Sub(d.Time)
-	d.Time = c.at
+	d.shift += at.Sub(d.Time)
+	d.Time = at
 	return d
 }
 
@@ -106,30 +135,25 @@ type multiplied struct {
 	mark     int // position of the closing quote of engine_id
 }
 
-// engineCopy is the datagram of a further engine, to come.
+// engineCopy is the next datagram of a further engine.
 type engineCopy struct {
 	at     time.Time
-	order  uint64 // of making, for those of one moment
-	number int
-	of     *multiplied
+	of     int // the datagram's number, of all that were multiplied
+	number int // the engine's
 }
 
-// copies is a heap, the next one first.
+// copies is a heap of the engines, the one that sends next first; of one moment, in the order of what was captured.
 type copies []engineCopy
 
 func (c copies) Len() int { return len(c) }
 func (c copies) Less(i, j int) bool {
-	if n := c[i].at.Compare(c[j].at); n != 0 {
-		return n < 0
-	}
-	return c[i].order < c[j].order
+	return cmp.Or(c[i].at.Compare(c[j].at), cmp.Compare(c[i].of, c[j].of), cmp.Compare(c[i].number, c[j].number)) < 0
 }
 func (c copies) Swap(i, j int) { c[i], c[j] = c[j], c[i] }
 func (c *copies) Push(x any)   { *c = append(*c, x.(engineCopy)) }
 func (c *copies) Pop() any {
 	last := len(*c) - 1
 	x := (*c)[last]
-	(*c)[last] = engineCopy{}
 	*c = (*c)[:last]
 	return x
 }

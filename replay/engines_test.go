@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,41 @@ func TestMultipliedEnginesStayApart(t *testing.T) {
 	}
 	if len(phases) != n {
 		t.Errorf("%d phases, want %d: %v", len(phases), n, phases)
+	}
+}
+
+// What is held of engines to come does not grow with their number times what was captured at one moment.
+func TestMultiplyHoldsEachOnce(t *testing.T) {
+	const datagrams, n = 300, 100
+	var capture []Datagram
+	for i := range 2 * datagrams { // two bursts
+		capture = append(capture, stateAt(fmt.Sprintf("e%d", i%datagrams), time.Duration(i/datagrams)*time.Second, 0))
+	}
+	m := Multiply(&memory{datagrams: capture}, n)
+	var got, want []string
+	for _, begin := range []int{0, datagrams} {
+		for k := 1; k <= n; k++ {
+			for i := range datagrams {
+				mark := `",` // and behind it the timestamp
+				if k > 1 {
+					mark = fmt.Sprintf(`#%d",`, k)
+				}
+				want = append(want, strings.Replace(string(capture[begin+i].Payload), `",`, mark, 1))
+			}
+		}
+	}
+	for range want {
+		d, err := m.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, string(d.Payload))
+		if len(m.waiting) >= n || len(m.recent) > datagrams || len(m.waiting)+m.idle != n-1 {
+			t.Fatalf("%d wait, %d are idle, %d datagrams are held", len(m.waiting), m.idle, len(m.recent))
+		}
+	}
+	if _, err := m.Next(); err != io.EOF || len(m.recent) > 0 || !slices.Equal(got, want) {
+		t.Errorf("%v, %d held, or another order", err, len(m.recent))
 	}
 }
 
