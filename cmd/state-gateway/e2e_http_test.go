@@ -108,7 +108,7 @@ func readWatch(ctx context.Context, conn net.Conn) (events map[string]int, last 
 func TestWatchersUnderLoad(t *testing.T) {
 	p := startGateway(t)
 	const reading, stalled = 40, 10
-	ctx, cancel := context.WithTimeout(t.Context(), soak(60*time.Second, 8*time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), soak(20*time.Second, 8*time.Second))
 	defer cancel()
 	sent := p.loadFor(t, ctx)
 	p.awaitStats(t, "all engines", func(s stats) bool { return s.TotalEngines == 1000 })
@@ -174,7 +174,7 @@ func TestThousandStalledReaders(t *testing.T) {
 	if raceEnabled {
 		readers = 160 // rendering what they ask for takes its time
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), soak(30*time.Second, 6*time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), soak(12*time.Second, 6*time.Second))
 	defer cancel()
 	sent := p.loadFor(t, ctx)
 	p.awaitStats(t, "all engines", func(s stats) bool { return s.TotalEngines == 1000 })

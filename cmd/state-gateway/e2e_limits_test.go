@@ -31,7 +31,7 @@ func TestFloodingSourceLeavesOthersFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer load.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), soak(20*time.Second, 4*time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), soak(10*time.Second, 4*time.Second))
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- load.Run(ctx) }()
@@ -157,7 +157,7 @@ func TestMemoryLimit(t *testing.T) {
 	}()
 	run(20_000, 5*time.Second)
 	var samples []int
-	for end := time.Now().Add(soak(60*time.Second, 8*time.Second)); time.Now().Before(end); {
+	for end := time.Now().Add(soak(20*time.Second, 8*time.Second)); time.Now().Before(end); {
 		run(20_000, 2*time.Second)
 		samples = append(samples, rss(t, p.cmd.Process.Pid))
 	}

@@ -117,7 +117,7 @@ func TestThousandEngines(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer fleet.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), soak(30*time.Second, 5*time.Second))
+	ctx, cancel := context.WithTimeout(t.Context(), soak(15*time.Second, 5*time.Second))
 	defer cancel()
 	fleet.Run(ctx)
 	s := p.awaitAccounted(t, fleet.Sent())

@@ -20,6 +20,7 @@ var ranTests = regexp.MustCompile(`(?m)^Ran [1-9][0-9]* tests? in`)
 
 // The Python client's own tests, those with a gateway against this binary.
 func TestPythonClient(t *testing.T) {
+	t.Parallel()
 	out := runPython(t, []string{"STATE_GATEWAY_BINARY=" + binary}, needs.Command(t, "python3"), "-m", "unittest", "-v")
 	if !ranTests.Match(out) {
 		t.Errorf("it ran no test: %s", out)
@@ -28,6 +29,7 @@ func TestPythonClient(t *testing.T) {
 }
 
 func TestPythonClientTypes(t *testing.T) {
+	t.Parallel()
 	runPython(t, nil, needs.Command(t, "mypy"), "--cache-dir="+t.TempDir())
 }
 
