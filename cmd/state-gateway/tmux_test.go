@@ -61,7 +61,7 @@ func (term *pane) tmux(args ...string) string {
 func (term *pane) screen() string { return term.tmux("capture-pane", "-p") }
 
 // colours is screen with the colours.
-func (term *pane) colours() string { return term.tmux("capture-pane", "-p", "-e") }
+func (term *pane) colours() string { return term.tmux("capture-pane", "-p", "-e", "-N") }
 
 func (term *pane) press(keys ...string) { term.tmux(append([]string{"send-keys"}, keys...)...) }
 
