@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -152,10 +151,4 @@ func (c *column) order(a, b *client.Engine, now time.Time, reverse bool) int {
 		result = -result
 	}
 	return cmp.Or(result, cmp.Compare(a.EngineID, b.EngineID))
-}
-
-// sortEngines puts engines in the order of a column.
-func sortEngines(engines []*client.Engine, by int, reverse bool, now time.Time) {
-	c := &columns[by]
-	slices.SortFunc(engines, func(a, b *client.Engine) int { return c.order(a, b, now, reverse) })
 }

@@ -341,6 +341,20 @@ func TestLink(t *testing.T) {
 	}
 }
 
+// TestTwoGateways: each has its own lines.
+func TestTwoGateways(t *testing.T) {
+	m := newModel(2)
+	lost := client.GatewayStatus{URL: "http://other:8080", LastEvent: noon.Add(-time.Minute), Problem: errors.New("refused")}
+	m.Update(seenMsg{at: noon, gateways: []client.GatewayStatus{following("http://one:8080"), lost}})
+	m.Update(statsMsg{gateway: 1, err: errors.New("none")})
+	m.Update(statsMsg{gateway: 0, stats: stats{Applied: 1}, at: noon})
+	want := []string{"http://one:8080  following  0.0 datagrams/s  0.0 applied/s  0 rejected", "0 out of order  0 kernel drops  0 log drops",
+		"http://other:8080  LOST, the view is 1m00s old: refused  no figures: none", "0 engines  0 fresh"}
+	if got := strings.Split(screen(m), "\n")[:4]; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestFigures: rates are of the last two answers of one process, and a failure leaves the last figures with their age.
 func TestFigures(t *testing.T) {
 	m := showing(300, 24)
