@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/elrar/state-gateway/client"
 	"github.com/elrar/state-gateway/internal/config"
 	"github.com/elrar/state-gateway/internal/gateway"
 	"github.com/elrar/state-gateway/internal/top"
@@ -61,7 +62,11 @@ func demo(ctx context.Context, opts demoCommand) error {
 	}
 	if visible {
 		watch = func(ctx context.Context) error {
-			return top.Run(ctx, fmt.Sprintf("http://%v", s.httpAddress()), terminal())
+			w, err := client.Watch(ctx, fmt.Sprintf("http://%v", s.httpAddress()), client.IncludeStale())
+			if err != nil {
+				return err
+			}
+			return top.Run(ctx, w, terminal())
 		}
 	}
 

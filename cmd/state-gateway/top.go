@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
 	"golang.org/x/term"
 
+	"github.com/elrar/state-gateway/client"
 	"github.com/elrar/state-gateway/internal/top"
 )
 
@@ -21,10 +23,14 @@ const reachWithin = 3 * time.Second
 func (c *topCommand) Run() error {
 	ctx, stop := untilSignal(context.Background(), os.Exit)
 	defer stop()
-	if onTerminal() {
-		return top.Run(ctx, c.URL, terminal())
+	w, err := client.Watch(ctx, c.URL, client.IncludeStale())
+	if err != nil {
+		return usageError(fmt.Errorf("top: --url: %w", err))
 	}
-	return top.Print(ctx, c.URL, reachWithin, os.Stdout)
+	if onTerminal() {
+		return top.Run(ctx, w, terminal())
+	}
+	return top.Print(ctx, w, reachWithin, os.Stdout)
 }
 
 func terminal() top.Terminal {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ var columns = []column{
 	{title: "STATUS", about: "fresh, idle (alive, nothing to do), initializing (no work yet), stale (silent)",
 		min: 12, max: 12, rank: 1,
 		text: func(e *client.Engine, _ time.Time, _ int) string { return plain(string(e.Status)) }},
-	{title: "MARKS", about: "conflict: two senders use this id; clock: the sender's differs from the gateway's",
+	{title: "MARKS", about: "conflict: two senders use this id; clock: how far the sender's is ahead of the gateway's",
 		min: 8, max: 24, rank: 2,
 		text: func(e *client.Engine, _ time.Time, _ int) string { return marks(e) }},
 	{title: "LATENCY", about: "predicted latency of the next scheduling step",
@@ -93,13 +92,13 @@ func marks(e *client.Engine) string {
 		all = append(all, "conflict")
 	}
 	if skewed(e) {
-		direction := "behind"
+		sign := "-"
 		if e.ClockSkewMs < 0 {
-			direction = "ahead"
+			sign = "+"
 		}
-		all = append(all, "clock "+seconds(math.Abs(float64(e.ClockSkewMs))/1000)+" "+direction)
+		all = append(all, "clock "+sign+seconds(math.Abs(float64(e.ClockSkewMs))/1000))
 	}
-	return strings.Join(all, ", ")
+	return strings.Join(all, " ")
 }
 
 // seconds returns a time that may be longer than a Duration can be.
@@ -152,10 +151,4 @@ func (c *column) order(a, b *client.Engine, now time.Time, reverse bool) int {
 		result = -result
 	}
 	return cmp.Or(result, cmp.Compare(a.EngineID, b.EngineID))
-}
-
-// sortEngines puts engines in the order of a column.
-func sortEngines(engines []*client.Engine, by int, reverse bool, now time.Time) {
-	c := &columns[by]
-	slices.SortFunc(engines, func(a, b *client.Engine) int { return c.order(a, b, now, reverse) })
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -116,7 +117,12 @@ const (
 )
 
 // poll asks a gateway for its figures until ctx is done, and tells what it answers.
-func poll(ctx context.Context, gateway int, url string, tell func(statsMsg)) {
+func poll(ctx context.Context, gateway int, base string, tell func(statsMsg)) {
+	address, err := url.JoinPath(base, "stats")
+	if err != nil {
+		tell(statsMsg{gateway: gateway, err: err})
+		return
+	}
 	client := &http.Client{
 		Timeout: statsTimeout,
 		// As the client's own connections: no proxy, and no other address than the one that was given.
@@ -127,7 +133,7 @@ func poll(ctx context.Context, gateway int, url string, tell func(statsMsg)) {
 	tick := time.NewTicker(statsInterval)
 	defer tick.Stop()
 	for {
-		s, err := ask(ctx, client, url+"/stats")
+		s, err := ask(ctx, client, address)
 		tell(statsMsg{gateway: gateway, stats: s, err: err, at: time.Now()})
 		select {
 		case <-ctx.Done():
@@ -137,8 +143,8 @@ func poll(ctx context.Context, gateway int, url string, tell func(statsMsg)) {
 	}
 }
 
-func ask(ctx context.Context, client *http.Client, url string) (s stats, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func ask(ctx context.Context, client *http.Client, address string) (s stats, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return s, err
 	}

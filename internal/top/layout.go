@@ -17,6 +17,9 @@ type place struct {
 	width  int
 }
 
+// firstExtra is the rank from which on columns are shown only where those before have all the room that they want.
+const firstExtra = 8
+
 // layout chooses the columns that fit into a width, as many as there is room for in the order of their ranks, and gives
 // them what is left over. A column that says nothing of any engine is left out, and the first one never.
 func layout(engines []*client.Engine, now time.Time, width int) []place {
@@ -25,20 +28,24 @@ func layout(engines []*client.Engine, now time.Time, width int) []place {
 		byRank[columns[i].rank] = i
 	}
 	wants, widths := make([]int, len(columns)), make([]int, len(columns)) // 0: left out
-	left := width + gap
+	left, owed := width+gap, 0
 	for _, i := range byRank {
 		c := &columns[i]
 		if wants[i] = c.want(engines, now); wants[i] == 0 {
 			continue
 		}
-		least := min(c.min, wants[i])
+		least, room := min(c.min, wants[i]), left
+		if c.rank >= firstExtra {
+			room -= owed
+		}
 		if i == 0 {
 			least = min(least, width)
-		} else if left < least+gap {
+		} else if room < least+gap {
 			break // and none of a higher rank, which would come and go with the widths of others
 		}
 		widths[i] = least
 		left -= least + gap
+		owed += wants[i] - least
 	}
 	for _, i := range byRank {
 		if widths[i] > 0 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
@@ -12,8 +13,8 @@ import (
 
 // plain returns text as it may stand in a line of a terminal: as it is where that is harmless, and escaped as in a Go
 // string where it is not, a backslash too. Escaped are control characters, invalid bytes, what writes from right to left
-// or changes the direction, and what does not simply stand behind the rune before it, such as combining marks: of
-// the rest every terminal, however it counts, makes the same number of cells.
+// or changes the direction, combining marks, and what else does not simply stand behind the rune before it: of the rest
+// every terminal, however it counts, makes the same number of cells.
 func plain(text string) string {
 	if harmless(text) {
 		return text
@@ -27,11 +28,11 @@ func plain(text string) string {
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, text[i])
 			before = ' '
-		case r != '\\' && strconv.IsPrint(r) && leftToRight(r) && stands(before, r):
+		case r != '\\' && strconv.IsPrint(r) && !unicode.IsMark(r) && leftToRight(r) && stands(before, r):
 			b.WriteRune(r)
 			before = r
 		default:
-			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+			b.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
 			before = ' '
 		}
 	}

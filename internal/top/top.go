@@ -32,14 +32,10 @@ const agesShown = time.Second
 // keysPerSecond bounds how often keys that are held down redraw the screen.
 const keysPerSecond = 20
 
-// Run shows the engines of one gateway or several, as client.Watch takes them, until a key ends it or ctx is done.
-func Run(ctx context.Context, urls string, t Terminal) error {
+// Run shows the engines that w has, which should include stale ones, until a key ends it or ctx is done.
+func Run(ctx context.Context, w *client.Watcher, t Terminal) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := client.Watch(ctx, urls, client.IncludeStale())
-	if err != nil {
-		return err
-	}
 	gateways := w.Gateways()
 	options := []tea.ProgramOption{tea.WithInput(t.In), tea.WithOutput(t.Out), tea.WithEnvironment(t.Environ),
 		tea.WithoutSignalHandler(), tea.WithFPS(keysPerSecond)}
@@ -54,11 +50,10 @@ func Run(ctx context.Context, urls string, t Terminal) error {
 		running.Go(func() { poll(ctx, i, g.URL, func(answer statsMsg) { p.Send(answer) }) })
 	}
 	stop := context.AfterFunc(ctx, p.Quit)
-	_, err = p.Run()
+	_, err := p.Run()
 	stop()
 	cancel()
 	running.Wait()
-	w.Wait()
 	return err
 }
 
@@ -86,15 +81,9 @@ func noColor(environ []string) bool {
 	return slices.ContainsFunc(environ, func(v string) bool { return strings.HasPrefix(v, "NO_COLOR=") && v != "NO_COLOR=" })
 }
 
-// Print writes one table of the engines, with all columns that say something, once all gateways have told of theirs, or
-// those that do within the given time. The error, of one line, says that none does.
-func Print(ctx context.Context, urls string, within time.Duration, out io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w, err := client.Watch(ctx, urls, client.IncludeStale())
-	if err != nil {
-		return err
-	}
+// Print writes one table of the engines that w has, with all columns that say something, once all gateways have told of
+// theirs, or those that do within the given time. The error, of one line, says that none does.
+func Print(ctx context.Context, w *client.Watcher, within time.Duration, out io.Writer) error {
 	over := time.After(within)
 	told := func() (n int) {
 		for _, g := range w.Gateways() {

@@ -102,6 +102,9 @@ func (m *model) fleet() []segment {
 		}
 	}
 	all := []segment{{fmt.Sprintf("%d engines", len(m.seen.engines)), title}}
+	if len(m.seen.engines) == 1 {
+		all[0].text = "1 engine"
+	}
 	for _, s := range statuses[1:] {
 		if n := count[s]; n > 0 || s == client.Fresh {
 			all = append(all, segment{fmt.Sprintf("%d %s", n, s), statusStyle(s)})
