@@ -245,8 +245,8 @@ func (f *file) write(lines []byte, n uint64) (size int, written uint64, why drop
 	whole := bytes.LastIndexByte(lines[:size], '\n') + 1
 	written = uint64(bytes.Count(lines[:whole], []byte{'\n'}))
 	f.lost += n - written
-	f.fail(OpWrite, err)
 	f.failed(size-whole, err)
+	f.fail(OpWrite, err)
 	return whole, written, dropError
 }
 
