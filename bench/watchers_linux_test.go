@@ -199,9 +199,15 @@ func measureWatched(b *testing.B, crowd crowdConfig) watched {
 		}
 	}
 	sent := load.stop(b)
-	w.dropped = i.engine.KernelDrops()[0]
-	if received := i.engine.Counters().Received; received+w.dropped != sent || i.applied.Load()+i.rejected.Load() != received {
-		b.Errorf("sent %d, received %d, dropped %d, applied %d, rejected %d", sent, received, w.dropped, i.applied.Load(), i.rejected.Load())
+	settled := func() bool {
+		w.dropped = i.engine.KernelDrops()[0]
+		return i.engine.Counters().Received+w.dropped == sent && i.applied.Load()+i.rejected.Load()+w.dropped == sent
+	}
+	for deadline := time.Now().Add(5 * time.Second); !settled(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Errorf("sent %d, received %d, dropped %d, applied %d, rejected %d", sent, i.engine.Counters().Received, w.dropped, i.applied.Load(), i.rejected.Load())
+			break
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
