@@ -15,6 +15,8 @@ type seenMsg struct {
 	at       time.Time
 	engines  []client.Engine
 	gateways []client.GatewayStatus
+
+	width, height int // of the terminal, 0 if not known
 }
 
 // statsMsg is a gateway's answer, or why there is none.
@@ -61,6 +63,10 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.width, m.height = msg.Width, msg.Height
 	case seenMsg:
 		m.see(msg)
+		// The library loses or mixes up the sizes of a terminal that is resized while it starts.
+		if msg.width > 0 && msg.height > 0 && (msg.width != m.width || msg.height != m.height) {
+			cmd = tea.RequestWindowSize
+		}
 	case statsMsg:
 		m.figures[msg.gateway].add(msg)
 	case tea.PasteMsg:

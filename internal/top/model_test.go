@@ -201,6 +201,20 @@ func TestScroll(t *testing.T) {
 	}
 }
 
+// TestSize: a size that the library has missed is asked for, once it is seen and until it is there.
+func TestSize(t *testing.T) {
+	m := showing(100, 24)
+	for _, test := range []struct {
+		width, height int
+		asks          bool
+	}{{100, 24, false}, {0, 0, false}, {100, 25, true}, {99, 24, true}} {
+		_, cmd := m.Update(seenMsg{at: noon, width: test.width, height: test.height})
+		if asks := cmd != nil && cmd() == tea.RequestWindowSize(); asks != test.asks {
+			t.Errorf("%+v: %v", test, asks)
+		}
+	}
+}
+
 // hostile has in each text what a terminal would act upon, and in each number the largest.
 func hostile() client.Engine {
 	const text = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e\u05d0\r\ne\u0301"

@@ -13,6 +13,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
+	"golang.org/x/term"
 
 	"github.com/elrar/state-gateway/client"
 )
@@ -45,7 +46,7 @@ func Run(ctx context.Context, w *client.Watcher, t Terminal) error {
 	p := tea.NewProgram(newModel(len(gateways)), options...)
 
 	var running sync.WaitGroup
-	running.Go(func() { follow(ctx, w, p) })
+	running.Go(func() { follow(ctx, w, p, t.Out) })
 	for i, g := range gateways {
 		running.Go(func() { poll(ctx, i, g.URL, func(answer statsMsg) { p.Send(answer) }) })
 	}
@@ -58,10 +59,14 @@ func Run(ctx context.Context, w *client.Watcher, t Terminal) error {
 }
 
 // follow tells the program what the client has, when that changes or its age does.
-func follow(ctx context.Context, w *client.Watcher, p *tea.Program) {
+func follow(ctx context.Context, w *client.Watcher, p *tea.Program, out *os.File) {
 	for {
 		changed := w.Changed()
-		p.Send(seenMsg{at: time.Now(), engines: w.Engines(), gateways: w.Gateways()})
+		seen := seenMsg{at: time.Now(), engines: w.Engines(), gateways: w.Gateways()}
+		if width, height, err := term.GetSize(int(out.Fd())); err == nil {
+			seen.width, seen.height = width, height
+		}
+		p.Send(seen)
 		select {
 		case <-ctx.Done():
 			return
