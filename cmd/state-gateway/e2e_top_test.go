@@ -68,6 +68,7 @@ func rows(screen string) (ids []string) {
 
 // TestTopKeys: sorting, filtering, scrolling, help, sizes and the end, in a real terminal.
 func TestTopKeys(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t, "STALE_THRESHOLD=3600000")
 	const engines = 40
 	conn := p.dial(t)
@@ -136,6 +137,7 @@ func TestTopKeys(t *testing.T) {
 
 // TestTopEnds: Esc, Ctrl-C and signals end it, and leave the terminal as it was.
 func TestTopEnds(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t)
 	for _, how := range []string{"Escape", "C-c", "SIGTERM"} {
 		term := openPane(t, nil, "top", "--url", p.url)
@@ -159,6 +161,7 @@ var coloured = regexp.MustCompile(`\x1b\[([0-9]+;)*(3[0-8]|4[0-8]|9[0-7])[;m]`)
 // TestTopStale: an engine falls silent and comes back, told by text and colour, or by text alone where colours are not
 // wanted.
 func TestTopStale(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t, "STALE_THRESHOLD=1000")
 	conn := p.dial(t)
 	keepPushing(t, func() { push(t, conn, state.State{EngineID: "engine-living", EngineCapacity: 1}) })
@@ -184,6 +187,7 @@ func TestTopStale(t *testing.T) {
 
 // TestTopGatewayLost: a gateway that was never there, comes, is killed, and is back.
 func TestTopGatewayLost(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t)
 	address := strings.TrimPrefix(p.url, "http://")
 	p.stop(t, os.Kill)
@@ -213,6 +217,7 @@ func TestTopGatewayLost(t *testing.T) {
 
 // TestTopUntrusted: a gateway that passes everything on, as this one does not, has nothing to say to the terminal.
 func TestTopUntrusted(t *testing.T) {
+	t.Parallel()
 	const id = "engine-\x1b]0;taken\x07\x1b[31m\x1b[2J\u009b1;1H\u202e\u05d0\r\ne\u0301"
 	fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/stats" {
@@ -255,6 +260,7 @@ func TestTopUntrusted(t *testing.T) {
 
 // TestTopPrints: without a terminal, one table and the end.
 func TestTopPrints(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t, "STALE_THRESHOLD=3600000")
 	conn := p.dial(t)
 	for i := range 3 {
@@ -282,6 +288,7 @@ func TestTopPrints(t *testing.T) {
 
 // TestDemoOnTerminal: the demo shows the view, and ends with it, or by itself, with its summary.
 func TestDemoOnTerminal(t *testing.T) {
+	t.Parallel()
 	summary := regexp.MustCompile(`sent \d+ = received`)
 	term := openPane(t, nil, "demo", "--for=10m")
 	term.shows("8 fresh", "ENGINE▲", "http://10.0.0.7:8000")
@@ -311,6 +318,7 @@ func TestDemoEngines(t *testing.T) {
 
 // TestTopDocument: docs/top.txt is what the view looks like.
 func TestTopDocument(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t)
 	states := []state.State{
 		{EngineID: "http://10.0.0.1:8000", LatencyPredMs: 9.4, KVCacheFreeBlocks: 3280, KVCacheTotalBlocks: 4000},
