@@ -101,6 +101,7 @@ func introduce(w io.Writer, opts demoCommand, s *service, logFile string) {
 Their agents also send heartbeats, and now and then an engine has no work for a few seconds.
 Try these while it runs (Ctrl-C ends it):
 
+  http://%[4]v/                          all of it live, in a browser
   curl http://%[4]v/v1/engine-states     what a router reads
   curl http://%[4]v/v1/engines           the same with status, age and source
   curl http://%[4]v/stats                what was received, applied, rejected, logged

@@ -14,13 +14,23 @@ import (
 	"time"
 )
 
+// scratch is a directory for as long as the tests run.
+var scratch string
+
+func TestMain(m *testing.M) {
+	var err error
+	if scratch, err = os.MkdirTemp("", "state-gateway-browser-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(scratch)
+	os.Exit(code)
+}
+
 // binary is the gateway, built once from the module around this one.
 var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "state-gateway-browser-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "state-gateway")
+	path := filepath.Join(scratch, "state-gateway")
 	build := exec.Command("go", "build", "-o", path, "./cmd/state-gateway")
 	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -40,7 +50,7 @@ type gateway struct {
 func (g *gateway) url() string { return "http://" + g.http + "/" }
 
 // startGateway starts a gateway on two addresses; with port 0 it takes free ones. It ends with the test at the latest.
-func startGateway(t *testing.T, http, udp string) *gateway {
+func startGateway(t *testing.T, http, udp string, flags ...string) *gateway {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -50,8 +60,9 @@ func startGateway(t *testing.T, http, udp string) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{cmd: exec.Command(path, "--http-address", http, "--udp-port", port, "--bind-address", "127.0.0.1",
-		"--log-file", filepath.Join(t.TempDir(), "engine_states.jsonl"), "--message-format", "json"), exited: make(chan struct{})}
+	flags = append([]string{"--http-address", http, "--udp-port", port, "--bind-address", "127.0.0.1",
+		"--log-file", filepath.Join(t.TempDir(), "engine_states.jsonl"), "--message-format", "json"}, flags...)
+	g := &gateway{cmd: exec.Command(path, flags...), exited: make(chan struct{})}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "VLLM_STATE_GATEWAY_") {
 			g.cmd.Env = append(g.cmd.Env, variable)
@@ -103,7 +114,7 @@ type engine struct {
 	ahead   time.Duration // by how much its clock is
 	twice   bool          // two senders use this id
 	silent  func(at time.Duration) bool
-	idle    bool // it only beats
+	idle    func(at time.Duration) bool // it only beats
 }
 
 // fleet sends engines' states to a gateway.
@@ -179,7 +190,7 @@ func (e *engine) state(at time.Duration) []byte {
 		Total    int     `json:"kv_cache_total_blocks"`
 		Capacity float64 `json:"engine_capacity"`
 	}{e.id, time.Now().Add(e.ahead).UnixMilli(), 0, "latency_optimized", 0, -1, -1, 0}
-	if !e.idle {
+	if e.idle == nil || !e.idle(at) {
 		s.Latency, s.Mode, s.Capacity = 20, "balanced", 59768.2749641796
 		if e.mode != "" {
 			s.Mode = e.mode

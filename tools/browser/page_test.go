@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"time"
 )
+
+func always(time.Duration) bool { return true }
 
 // steady returns n engines that differ in what the table is sorted by.
 func steady(n int) []engine {
@@ -36,7 +39,7 @@ func TestTable(t *testing.T) {
 	engines[3].mode = "throughput_optimized"
 	engines[5].ahead = -time.Minute
 	engines[6].twice = true
-	engines[7].idle = true
+	engines[7].idle = always
 	moving := engines[0].id
 	engines[0].latency = func(at time.Duration) float64 { return 1000 + at.Seconds() }
 	(&fleet{to: g.udp, every: 200 * time.Millisecond, engines: engines}).run(t)
@@ -100,6 +103,38 @@ func TestTable(t *testing.T) {
 	b.wait(`[...document.querySelectorAll("#rows .flag:not([hidden])")].map((e) => e.textContent).sort().join() === "clock,conflict"`)
 }
 
+// Who does not look costs nothing: a page that is not visible takes the events and renders nothing, and is up to date when
+// it is looked at again.
+func TestHidden(t *testing.T) {
+	g := startGateway(t, "127.0.0.1:0", "127.0.0.1:0")
+	(&fleet{to: g.udp, every: 100 * time.Millisecond, engines: steady(3)}).run(t)
+	b := openTab(t, g, look{})
+	b.wait(ids + `.length === 3`)
+	show := func(hidden bool) {
+		b.eval(fmt.Sprintf(`Object.defineProperty(document, "hidden", { value: %v, configurable: true });
+			document.dispatchEvent(new Event("visibilitychange"))`, hidden))
+	}
+	type counts struct {
+		Events  int `json:"events"`
+		Renders int `json:"renders"`
+	}
+	const read = `import("/page/main.js").then(({ counts }) => ({ ...counts }))`
+	show(true)
+	b.wait(`new Promise(requestAnimationFrame)`) // what was under way is done
+	before := eval[counts](b, read)
+	var after counts
+	for end := time.Now().Add(patience); after.Events < before.Events+40; time.Sleep(50 * time.Millisecond) {
+		if after = eval[counts](b, read); time.Now().After(end) {
+			t.Fatalf("%+v, then %+v", before, after)
+		}
+	}
+	if after.Renders != before.Renders {
+		t.Errorf("%+v, then %+v", before, after)
+	}
+	show(false)
+	b.wait(fmt.Sprintf(`import("/page/main.js").then(({ counts }) => counts.renders > %d)`, after.Renders))
+}
+
 // An engine that falls silent turns stale by the page's own clock, and comes back.
 func TestStale(t *testing.T) {
 	g := startGateway(t, "127.0.0.1:0", "127.0.0.1:0")
@@ -122,6 +157,28 @@ func TestStale(t *testing.T) {
 	silent.Store(false)
 	b.wait(fmt.Sprintf(status, 2, "fresh"))
 	b.wait(`document.getElementById("news").textContent === "Came back: ` + engines[1].id + `."`)
+}
+
+// An engine that the gateway removes goes from the table, and its detail says so; when it comes back, both have it again.
+func TestRemoved(t *testing.T) {
+	g := startGateway(t, "127.0.0.1:0", "127.0.0.1:0", "--remove-after", "3000")
+	var silent atomic.Bool
+	engines := steady(3)
+	engines[1].silent = func(time.Duration) bool { return silent.Load() }
+	(&fleet{to: g.udp, every: 100 * time.Millisecond, engines: engines}).run(t)
+	b := openTab(t, g, look{})
+	b.wait(ids + `.length === 3`)
+	b.click("#rows tr:nth-child(2) .id")
+	const note = `document.querySelector("#detail .note").textContent`
+	b.wait(note + ` === ""`)
+	b.away(true) // a question about its history may cross the news that it has gone
+	silent.Store(true)
+	b.wait(ids + `.join() === "` + engines[0].id + `,` + engines[2].id + `"`)
+	b.wait(note + `.startsWith("The gateway holds this engine no more")`)
+	silent.Store(false)
+	b.wait(ids + `.length === 3`)
+	b.wait(note + ` === "" && document.querySelector("#detail .status").dataset.status === "fresh"`)
+	b.wait(`document.querySelector("#rows tr:nth-child(2) .id").ariaExpanded === "true"`)
 }
 
 // A gateway that is killed is lost within seconds, and found when it runs again, without a reload.
@@ -164,6 +221,8 @@ func TestHostileText(t *testing.T) {
 	for _, id := range hostile {
 		engines = append(engines, engine{id: id, mode: `<b>mode</b>` + "\u202e"})
 	}
+	engines[7].latency = func(time.Duration) float64 { return math.MaxFloat64 }
+	engines[7].queue = func(time.Duration) int { return 1 << 53 }
 	(&fleet{to: g.udp, every: 100 * time.Millisecond, engines: engines}).run(t)
 	b := openTab(t, g, look{})
 	b.wait(fmt.Sprintf(ids+`.length === %d`, len(hostile)))
@@ -269,7 +328,7 @@ func TestChinese(t *testing.T) {
 	b.wait(`[...document.querySelectorAll("#rows .status")].every((e) => e.textContent === "正常")`)
 	// No English is left, but for the name, units of time and bytes, data and addresses.
 	left := eval[[]string](b, `[...document.querySelectorAll("h2, h3, label, thead th, button:not(.id), .lately, #shown, #about")]
-		.map((e) => e.textContent).filter((text) => /[A-Za-z]{3,}/.test(text.replace("devel", "")))`)
+		.map((e) => e.textContent).filter((text) => /[A-Za-z]{3,}/.test(text.replace(/devel|token/g, "")))`)
 	if len(left) > 0 {
 		t.Errorf("%q", left)
 	}

@@ -19,47 +19,55 @@ var update = flag.Bool("update", false, "write the screenshots in docs/ anew")
 // mostScreenshot is how large one may be: a README with two of them should not take long to load.
 const mostScreenshot = 300 << 10
 
-// TestScreenshots shows the page with eight engines as an operator may see them, light and dark. With -update the pictures
-// are those of docs/.
+// TestScreenshots shows the page with eight engines as an operator may see them: light with one engine's detail, dark with
+// the table alone. With -update the pictures are those of docs/.
 func TestScreenshots(t *testing.T) {
 	g := startGateway(t, "127.0.0.1:0", "127.0.0.1:0")
-	(&fleet{to: g.udp, every: 200 * time.Millisecond, engines: lively(), garbage: true}).run(t)
-	for _, scheme := range []string{"light", "dark"} {
-		b := openTab(t, g, look{dark: scheme == "dark"})
+	(&fleet{to: g.udp, every: 200 * time.Millisecond, engines: lively()}).run(t)
+	light, dark := openTab(t, g, look{height: 940, width: 1440}), openTab(t, g, look{dark: true, height: 620, width: 1440})
+	for _, b := range []*tab{light, dark} {
 		b.wait(`document.querySelectorAll("#rows tr").length === 8`)
 		b.wait(`document.querySelector("#rows .status[data-status=stale]")`)
-		if *update {
-			time.Sleep(90 * time.Second) // for a picture with something in the trends; no test waits for this
+		b.wait(`document.querySelector("#rows .status[data-status=idle]")`)
+	}
+	if *update {
+		time.Sleep(3 * time.Minute) // for a picture with full trends; no test waits for this
+	}
+	light.click(`#rows tr:nth-child(3) .id`)
+	light.wait(`document.querySelector("#detail path.line")?.getAttribute("d").length > 20`)
+	light.keep("page-light.png")
+	dark.keep("page-dark.png")
+}
+
+// keep takes a picture, and with -update keeps it in docs/.
+func (b *tab) keep(name string) {
+	b.t.Helper()
+	picture := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data
+	decoded, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	// A page that shows nothing has one colour.
+	colors := map[string]bool{}
+	size := decoded.Bounds()
+	for x := 0; x < size.Dx(); x += 3 {
+		for y := 0; y < size.Dy(); y += 3 {
+			colors[fmt.Sprint(decoded.At(x, y))] = true
 		}
-		b.click(`#rows tr:nth-child(2) .id`)
-		b.wait(`document.querySelector("#detail path.line")?.getAttribute("d").length > 20`)
-		picture := call(b, page.CaptureScreenshot, page.CaptureScreenshotParams{}).Data
-		decoded, err := png.Decode(bytes.NewReader(picture))
-		if err != nil || decoded.Bounds().Dx() != 1440 || decoded.Bounds().Dy() != 900 {
-			t.Fatalf("%v %v", decoded, err)
-		}
-		// A page that shows nothing has one colour.
-		colors := map[string]bool{}
-		for x := 0; x < 1440; x += 3 {
-			for y := 0; y < 900; y += 3 {
-				colors[fmt.Sprint(decoded.At(x, y))] = true
-			}
-		}
-		if len(colors) < 50 {
-			t.Errorf("%s: %d colours", scheme, len(colors))
-		}
-		var small bytes.Buffer
-		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, decoded); err != nil {
-			t.Fatal(err)
-		}
-		if small.Len() > mostScreenshot {
-			t.Errorf("%s: %d bytes", scheme, small.Len())
-		}
-		if *update {
-			name := filepath.Join("..", "..", "docs", "page-"+scheme+".png")
-			if err := os.WriteFile(name, small.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
+	}
+	if len(colors) < 50 {
+		b.t.Errorf("%s: %d colours", name, len(colors))
+	}
+	var small bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, decoded); err != nil {
+		b.t.Fatal(err)
+	}
+	if small.Len() > mostScreenshot {
+		b.t.Errorf("%s: %d bytes", name, small.Len())
+	}
+	if *update {
+		if err := os.WriteFile(filepath.Join("..", "..", "docs", name), small.Bytes(), 0o644); err != nil {
+			b.t.Fatal(err)
 		}
 	}
 }
@@ -85,7 +93,9 @@ func lively() []engine {
 		})
 	}
 	engines[2].ahead = -12 * time.Second
-	engines[4].idle = true
+	engines[1].idle = func(at time.Duration) bool { return at > 500*time.Millisecond && math.Mod(at.Seconds(), 61) < 9 }
+	engines[3].idle = func(at time.Duration) bool { return at > time.Second }
+	engines[4].idle = always
 	engines[5].silent = func(at time.Duration) bool { return at > time.Second }
 	engines[6].twice = true
 	return engines

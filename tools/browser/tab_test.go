@@ -29,7 +29,7 @@ type tab struct {
 
 	mu       sync.Mutex
 	problems []string // console messages, exceptions, violations of the policy, requests to elsewhere
-	lost     bool     // the gateway is meant to be away: requests that fail are no problem
+	lost     bool     // the gateway, or what is asked for, is meant to be away: requests that fail are no problem
 }
 
 // look is how a tab looks at the page.

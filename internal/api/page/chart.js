@@ -13,26 +13,32 @@ function svg(name, attributes, text) {
   return e;
 }
 
+const HUGE = 1e300; // what is more is drawn as this: sums of it are still numbers
+
+// Chart draws value(record), null where it is not known, with the given decimals; its axis ends at most if that is given,
+// else at what there is.
 export class Chart {
-  constructor(title, unit, decimals, value) {
-    Object.assign(this, { title, decimals, value });
+  constructor(title, unit, decimals, value, most) {
+    Object.assign(this, { title, decimals, value, most });
     this.svg = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
     this.now = element("span");
     this.figure = element("figure", "", element("figcaption", "", title, " ", element("small", "", unit), " ", this.now), this.svg);
   }
 
-  // draw plots the records from one Unix ms to another. After limit ms without a state the line breaks.
-  draw(records, from, to, limit) {
+  // draw plots the records from one Unix ms to another. The line ends after limit ms of silence, and where a heartbeat
+  // says after rest ms without a real state that there is no work.
+  draw(records, from, to, limit, rest) {
     const values = records.filter((r) => !r.heartbeat && this.value(r) !== null);
     let low = Infinity, high = -Infinity;
     for (const r of values) {
       low = Math.min(low, this.value(r));
       high = Math.max(high, this.value(r));
     }
-    const step = niceStep(values.length ? high : 1);
-    const top = Math.max(Math.ceil((values.length ? high : 1) / step), 1) * step;
+    const end = this.most ?? Math.min(values.length ? high : 1, HUGE);
+    const step = niceStep(end);
+    const top = Math.max(Math.ceil(end / step), 1) * step;
     const x = (ms) => LEFT + ((ms - from) / (to - from)) * (WIDTH - LEFT - RIGHT);
-    const y = (v) => HEIGHT - BOTTOM - (v / top) * (HEIGHT - TOP - BOTTOM);
+    const y = (v) => HEIGHT - BOTTOM - (Math.min(v, top) / top) * (HEIGHT - TOP - BOTTOM);
 
     const parts = [];
     for (let v = 0; v <= top * 1.001; v += step) {
@@ -49,15 +55,22 @@ export class Chart {
     for (const r of records) {
       if (r.heartbeat) parts.push(svg("line", { class: "beat", x1: x(r.received_at_ms), x2: x(r.received_at_ms), y1: HEIGHT - BOTTOM + 1, y2: HEIGHT - BOTTOM + 6 }));
     }
-    let d = "", heard = -Infinity;
+    let d = "", on = false, heard = -Infinity, real = -Infinity;
     for (const r of records) {
+      const at = r.received_at_ms, place = x(at).toFixed(1);
       const v = r.heartbeat ? null : this.value(r);
-      const at = x(r.received_at_ms).toFixed(1);
-      if (r.received_at_ms - heard > limit) d += v === null ? "" : `M${at} ${y(v).toFixed(1)}`;
-      else if (v !== null) d += d ? `H${at}V${y(v).toFixed(1)}` : `M${at} ${y(v).toFixed(1)}`;
-      if (v !== null || d) heard = r.received_at_ms;
+      if (at - heard > limit) on = false;
+      heard = at;
+      if (v !== null) {
+        d += `${on ? `H${place}V` : `M${place} `}${y(v).toFixed(1)}`;
+        on = true;
+        real = at;
+      } else if (on && at - real > rest) {
+        d += `H${place}`;
+        on = false;
+      }
     }
-    if (d && to - heard <= limit) d += `H${x(to).toFixed(1)}`;
+    if (on && to - heard <= limit) d += `H${x(to).toFixed(1)}`;
     parts.push(svg("path", { class: "line", d }));
     this.svg.replaceChildren(...parts);
     this.svg.setAttribute("aria-label", values.length

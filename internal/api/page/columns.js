@@ -2,10 +2,9 @@
 
 import { attribute, element, put } from "./dom.js";
 import { drawTrend, extent } from "./trend.js";
-import { duration, number, percent, t, visible } from "./words.js";
+import { duration, number, percent, signed, t, visible } from "./words.js";
 
 const severity = Object.fromEntries(["stale", "initializing", "idle", "fresh"].map((s, i) => [s, i]));
-const signed = new Intl.NumberFormat("en", { signDisplay: "exceptZero", maximumFractionDigits: 0 });
 
 // text is a column whose cell is one text.
 function text(key, value, show, extra) {
@@ -50,7 +49,14 @@ export const columns = [
       };
     },
   },
-  text("mode", (e) => e.state.scheduling_mode, (e) => visible(e.state.scheduling_mode), { wide: true }),
+  {
+    key: "mode", value: (e) => e.state.scheduling_mode, wide: true,
+    make: (td) => (engine) => {
+      const mode = visible(engine.state.scheduling_mode);
+      put(td, mode);
+      if (td.title !== mode) td.title = mode; // it may be too long for the cell
+    },
+  },
   trend("latency", "trendLatency", "latency", (e) => e.state.latency_pred_ms, (e) => number(e.state.latency_pred_ms, 1), 1),
   trend("queue", "trendQueue", "queue", (e) => e.state.pending_tokens_total, (e) => number(e.state.pending_tokens_total), 0),
   {
@@ -76,7 +82,7 @@ export const columns = [
   },
   text("capacity", (e) => e.state.engine_capacity || null, (e) => number(e.state.engine_capacity || null), { numeric: true, unit: "capacityUnit", wide: true }),
   text("interval", (e) => e.state.push_interval_ms, (e) => number(e.state.push_interval_ms), { numeric: true, unit: "intervalUnit", wide: true }),
-  text("skew", (e) => e.state.clock_skew_ms, (e) => signed.format(e.state.clock_skew_ms), { numeric: true, unit: "skewUnit", wide: true }),
+  text("skew", (e) => e.state.clock_skew_ms, (e) => signed(e.state.clock_skew_ms), { numeric: true, unit: "skewUnit", wide: true }),
   text("age", (e, now) => e.age(now), (e, now) => ageText(e.age(now)), { numeric: true, unit: "ageUnit" }),
   {
     key: "flags", value: (e) => -(2 * e.state.conflict + e.skewed), // flagged ones first

@@ -3,10 +3,16 @@
 import { Chart } from "./chart.js";
 import { ageText } from "./columns.js";
 import { attribute, element, put } from "./dom.js";
-import { clock, number, percent, t, visible } from "./words.js";
+import { clock, number, percent, signed, t, visible } from "./words.js";
 
 const KEEP = 180_000; // ms of history that the page collects beyond what the gateway keeps
 const LISTED = 20; // states in the list
+
+// isHeartbeat tells what an agent without work sends from what one says of its engine.
+function isHeartbeat(s) {
+  return s.latency_pred_ms === 0 && s.scheduling_mode === "latency_optimized" && s.pending_tokens_total === 0 &&
+    s.kv_cache_free_blocks === -1 && s.kv_cache_total_blocks === -1 && s.engine_capacity === 0;
+}
 
 export class Detail {
   engine = null;
@@ -29,7 +35,7 @@ export class Detail {
       new Chart(t("latency"), t("latencyUnit"), 1, (r) => r.latency_pred_ms),
       new Chart(t("queue"), t("queueUnit"), 0, (r) => r.pending_tokens_total),
       new Chart(t("kv"), "%", 0, (r) =>
-        r.kv_cache_free_blocks >= 0 && r.kv_cache_total_blocks > 0 ? 100 * (1 - r.kv_cache_free_blocks / r.kv_cache_total_blocks) : null),
+        r.kv_cache_free_blocks >= 0 && r.kv_cache_total_blocks > 0 ? Math.max(100 * (1 - r.kv_cache_free_blocks / r.kv_cache_total_blocks), 0) : null, 100),
     ];
     this.beats = element("p", "hint", t("heartbeats"));
     this.raw = element("ol", "raw");
@@ -70,7 +76,7 @@ export class Detail {
     const last = this.#records.at(-1)?.received_at_ms ?? -Infinity;
     for (const state of states) {
       if (state.received_at_ms <= last) continue;
-      state.heartbeat = state.engine_capacity === 0 && state.kv_cache_total_blocks === -1 && state.latency_pred_ms === 0;
+      state.heartbeat = isHeartbeat(state);
       this.#records.push(state);
     }
     const oldest = (this.#records.at(-1)?.received_at_ms ?? 0) - KEEP;
@@ -84,8 +90,9 @@ export class Detail {
       element("li", "", element("code", "", visible(JSON.stringify(state))))));
   }
 
-  // render shows the engine as it is now; plot also draws its history anew, up to the gateway's present.
-  render(now, serverTime, held, plot) {
+  // render shows the engine as it is now; plot also draws its history anew, up to the gateway's present. Rest is how many
+  // ms after a real state a heartbeat means that there is no work.
+  render(now, serverTime, held, plot, rest) {
     const engine = this.engine;
     if (!engine) return;
     const s = engine.state, status = engine.status(now);
@@ -103,7 +110,7 @@ export class Detail {
       ["interval", s.push_interval_ms === null ? t("unknown") : `${number(s.push_interval_ms)} ${t("intervalUnit")}`],
       ["age", `${ageText(engine.age(now))} ${t("ageUnit")}`],
       ["staleAfter", `${number(s.stale_after_ms)} ${t("latencyUnit")}`],
-      ["skew", `${number(s.clock_skew_ms)} ${t("skewUnit")}`],
+      ["skew", `${signed(s.clock_skew_ms)} ${t("skewUnit")}`],
       ["source", s.source_addr === null ? t("unknown") : visible(s.source_addr)],
       ["receivedAt", clock(s.received_at_ms)],
       ["timestamp", clock(s.timestamp_ms)],
@@ -113,8 +120,7 @@ export class Detail {
     const records = this.#records;
     const to = Math.max(serverTime || 0, records.at(-1)?.received_at_ms ?? 0);
     const from = Math.max(to - KEEP, Math.min(records[0]?.received_at_ms ?? to, to - 10_000));
-    const limit = s.stale_after_ms;
-    for (const chart of this.charts) chart.draw(records.filter((r) => r.received_at_ms >= from), from, to, limit);
+    for (const chart of this.charts) chart.draw(records.filter((r) => r.received_at_ms >= from), from, to, s.stale_after_ms, rest);
     this.beats.hidden = !records.some((r) => r.heartbeat);
   }
 

@@ -4,6 +4,7 @@ import { visible } from "./words.js";
 
 export const STATUSES = ["fresh", "idle", "initializing", "stale"];
 export const TREND = 180; // samples, one a second
+const MOST = 1e30; // of a sample; a float32 has no place for much more
 const SKEW_LIMIT = 1_000; // ms; from there the gateway warns, too
 const FORGET_AFTER = 60_000; // ms after which an engine that no snapshot had is forgotten
 
@@ -76,19 +77,22 @@ export class Fleet {
     return this.#server ? this.#server[0] + now - this.#server[1] : NaN;
   }
 
-  // sample notes each engine's values for the second that now is in; seconds that were missed stay empty.
+  // sample notes each engine's values for the second that now is in, and for one that a late timer missed; of more, which
+  // nobody saw, nothing is known.
   sample(now) {
     const second = Math.floor(now / 1000);
     const missed = Math.min(second - this.#second, TREND);
     this.#second = second;
     for (const engine of this.engines.values()) {
+      const stale = engine.status(now) === "stale";
+      const latency = stale ? NaN : Math.min(engine.state.latency_pred_ms, MOST);
+      const queue = stale ? NaN : engine.state.pending_tokens_total;
       for (let i = 0; i < missed; i++) {
         const slot = (second - i) % TREND;
-        engine.latency[slot] = engine.queue[slot] = NaN;
+        const seen = i === 0 || missed <= 2;
+        engine.latency[slot] = seen ? latency : NaN;
+        engine.queue[slot] = seen ? queue : NaN;
       }
-      if (engine.status(now) === "stale") continue;
-      engine.latency[second % TREND] = engine.state.latency_pred_ms;
-      engine.queue[second % TREND] = engine.state.pending_tokens_total;
     }
   }
 

@@ -11,6 +11,7 @@ import { Table } from "./table.js";
 import { language, number, t } from "./words.js";
 
 const RENDER_EVERY = 250; // ms
+const TELL_AFTER = 700; // ms without a further key
 const SORT_EVERY = 2_000; // ms: rows that change places oftener cannot be read
 
 export const counts = { events: 0, renders: 0 }; // for whoever measures the page
@@ -58,9 +59,17 @@ function select() {
   schedule();
 }
 
+// narrowed also tells how many there are left, once the choice is made.
+function narrowed() {
+  select();
+  clearTimeout(telling);
+  telling = setTimeout(() => news.say($("shown").textContent), TELL_AFTER);
+}
+let telling = 0;
+
 $("filter").addEventListener("input", (event) => {
   choice.text = event.target.value;
-  select();
+  narrowed();
 });
 $("tools").addEventListener("submit", (event) => event.preventDefault());
 for (const key of [...STATUSES, "flagged"]) {
@@ -74,7 +83,7 @@ for (const key of [...STATUSES, "flagged"]) {
     if (key === "flagged") choice.flagged = on;
     else if (on) choice.statuses.add(key);
     else choice.statuses.delete(key);
-    select();
+    narrowed();
   });
   $("statuses").append(button);
 }
@@ -84,7 +93,7 @@ function showAll() {
   for (const button of $("statuses").children) attribute(button, "aria-pressed", false);
   choice.statuses.clear();
   choice.flagged = false;
-  select();
+  narrowed();
   $("filter").focus();
 }
 
@@ -92,8 +101,7 @@ function showAll() {
 
 function open(engine) {
   if (engine === detail.engine) engine = null;
-  detail.show(engine);
-  table.open = engine;
+  show(engine);
   $("work").classList.toggle("with-detail", engine !== null);
   history.replaceState(null, "", engine ? `#engine=${encodeURIComponent(engine.id)}` : "#");
   if (engine) {
@@ -104,6 +112,11 @@ function open(engine) {
   }
   redraw = true;
   schedule();
+}
+
+function show(engine) {
+  detail.show(engine);
+  table.open = engine;
 }
 
 let linked = location.hash.startsWith("#engine=") ? decode(location.hash.slice("#engine=".length)) : null;
@@ -139,7 +152,7 @@ function render() {
   const plot = redraw || slot !== drawnSlot;
   counts.renders++;
   const total = fleet.engines.size;
-  if (now - sortedAt >= (table.busy && sortedAt > 0 ? Infinity : SORT_EVERY)) {
+  if (sortedAt === -Infinity || (now - sortedAt >= SORT_EVERY && !table.busy(now))) {
     sortedAt = now;
     table.order = fleet.select(choice, now);
   }
@@ -148,6 +161,8 @@ function render() {
     linked = null;
     open(engine);
   }
+  const current = fleet.engines.get(detail.engine?.id);
+  if (current && current !== detail.engine) show(current); // it was removed and came back
   const none = total === 0;
   $("tools").hidden = none;
   $("viewport").hidden = none || !table.order.length;
@@ -156,7 +171,7 @@ function render() {
     : t("shownSome", { shown: number(table.order.length), total: number(total) }));
   table.render(now, slot, redraw);
   if (plot) stats.render(fleet.count(now), now);
-  detail.render(now, fleet.serverTime(now), fleet.engines.get(detail.engine?.id) === detail.engine, plot);
+  detail.render(now, fleet.serverTime(now), current !== undefined, plot, (stats.answer?.stale_threshold_ms ?? 2000) / 2);
   showLink(now);
   drawnSlot = slot;
   redraw = false;
@@ -210,7 +225,7 @@ setInterval(() => {
     fleet.sample(now);
   }
   news.engines(fleet, now, stream.live);
-  if (!document.hidden) detail.ask();
+  if (!document.hidden && fleet.engines.has(detail.engine?.id)) detail.ask();
 }, 1_000);
 document.addEventListener("visibilitychange", () => {
   redraw = true;

@@ -18,9 +18,13 @@ export class News {
     this.region = region;
   }
 
+  say(text) {
+    this.region.textContent = text;
+  }
+
   link(live) {
-    if (!live) this.region.textContent = t("lostNews");
-    else if (this.#lost) this.region.textContent = t("foundNews");
+    if (!live) this.say(t("lostNews"));
+    else if (this.#lost) this.say(t("foundNews"));
     this.#lost = !live;
     this.#found = this.#told = performance.now();
   }
@@ -37,10 +41,10 @@ export class News {
     }
     if (now - this.#told < EVERY || !(this.#stale.length || this.#back.length)) return;
     this.#told = now;
-    this.region.textContent = [
+    this.say([
       this.#stale.length ? t("wentStale", { names: names(this.#stale) }) : "",
       this.#back.length ? t("cameBack", { names: names(this.#back) }) : "",
-    ].join(" ").trim();
+    ].join(" ").trim());
     this.#stale = [];
     this.#back = [];
   }

@@ -56,6 +56,7 @@ export class Stats {
       const part = shares.children[i] ?? shares.appendChild(element("i"));
       attribute(part, "data-status", status);
       part.style.flexGrow = counts[status];
+      part.hidden = !counts[status];
     });
     const s = this.answer;
     attribute($("summary"), "data-old", s && now - this.at > 4_000 ? "" : null);

@@ -4,6 +4,7 @@ import { columns } from "./columns.js";
 import { attribute, element, put } from "./dom.js";
 import { t } from "./words.js";
 
+const WALK = 10_000; // ms for which a key keeps the rows at their places
 const SPARE = 4; // rows above and below those in view
 
 class Row {
@@ -49,6 +50,7 @@ export class Table {
   open = null; // the engine whose detail is shown
   #active = null; // the engine that the keyboard is at
   #rows = new Map(); // engine → Row, those in the document
+  #walked = -Infinity; // when a key was last pressed
   #top = 0; // of the viewport, as scrolled
   #height = 0;
   #rowHeight = 0;
@@ -91,9 +93,9 @@ export class Table {
     columns.forEach((column, i) => attribute(this.heads[i], "aria-sort", column !== by ? null : descending ? "descending" : "ascending"));
   }
 
-  // busy reports whether the keyboard is at a row: its surroundings should not move then.
-  get busy() {
-    return this.body.contains(document.activeElement);
+  // busy reports whether somebody walks through the rows with the keyboard: they should not change places then.
+  busy(now) {
+    return now - this.#walked < WALK && this.body.contains(document.activeElement);
   }
 
   // focus gives the keyboard to the row of the engine that it was at last.
@@ -159,6 +161,7 @@ export class Table {
   }
 
   #go(index) {
+    this.#walked = performance.now();
     this.#active = this.order[index];
     const top = index * this.#rowHeight;
     const room = this.#height - this.#headHeight - this.#rowHeight;

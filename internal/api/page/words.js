@@ -42,12 +42,12 @@ export const words = {
   latency: ["Latency", "延迟"],
   latencyUnit: ["ms", "毫秒"],
   queue: ["Queue", "队列"],
-  queueUnit: ["tokens", "令牌"],
+  queueUnit: ["tokens", "token"],
   kv: ["KV used", "KV 占用"],
   kvOf: ["KV cache used", "KV 缓存占用"],
   capacity: ["Capacity", "容量"],
-  capacityUnit: ["tokens/s", "令牌/秒"],
-  interval: ["Every", "间隔"],
+  capacityUnit: ["tokens/s", "token/秒"],
+  interval: ["Interval", "间隔"],
   intervalUnit: ["ms", "毫秒"],
   skew: ["Skew", "时钟偏差"],
   skewUnit: ["ms", "毫秒"],
@@ -55,7 +55,7 @@ export const words = {
   ageUnit: ["s", "秒"],
   flags: ["Flags", "标记"],
   trendLatency: ["Predicted latency, last 3 minutes: lowest {low} ms, highest {high} ms", "最近 3 分钟预测延迟：最低 {low} 毫秒，最高 {high} 毫秒"],
-  trendQueue: ["Queue, last 3 minutes: lowest {low} tokens, highest {high} tokens", "最近 3 分钟队列：最低 {low} 令牌，最高 {high} 令牌"],
+  trendQueue: ["Queue, last 3 minutes: lowest {low} tokens, highest {high} tokens", "最近 3 分钟队列：最低 {low} token，最高 {high} token"],
   unknown: ["unknown", "未知"],
   connecting: ["Connecting …", "正在连接……"],
   live: ["Live", "实时"],
@@ -103,12 +103,22 @@ export function t(key, values) {
 
 // number returns a number with the given number of decimals; what is not known is a dash.
 export function number(value, decimals = 0) {
-  return value == null || Number.isNaN(value) ? "–" : formats[decimals].format(value);
+  if (value == null || Number.isNaN(value)) return "–";
+  return (Math.abs(value) < LONG ? formats[decimals] : scientific).format(value);
 }
+
+// signed is number for a difference.
+export function signed(value) {
+  return differences.format(value);
+}
+
+const LONG = 1e12; // from there numbers are written with an exponent
 
 const formats = [0, 1, 2].map((digits) =>
   new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 
+const scientific = new Intl.NumberFormat(language, { notation: "scientific", maximumFractionDigits: 2 });
+const differences = new Intl.NumberFormat(language, { signDisplay: "exceptZero", maximumFractionDigits: 0 });
 const percentFormat = new Intl.NumberFormat(language, { style: "percent" });
 
 export function percent(share) {
