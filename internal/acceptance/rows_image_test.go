@@ -104,6 +104,7 @@ func (r *row) stage(block, target string) string {
 func (r *row) stageCommand(block, target, name string) string {
 	r.Helper()
 	command, _ := r.block(block)
+	command = strings.Replace(command, "docker build", "docker build --force-rm", 1) // a build that fails leaves nothing
 	return strings.Replace(command, "-t "+r.site.image, "--target "+target+" -t "+name, 1)
 }
 
