@@ -240,6 +240,18 @@ func TestKeyboard(t *testing.T) {
 	b.do(chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(chromedp.ModifierShift)))
 	b.wait(`document.activeElement.textContent === "` + engines[39].id + `"`)
 	// Where one is stays when the order changes around it.
+	b.keys(kb.Home, kb.ArrowDown, kb.ArrowDown, kb.ArrowDown, kb.ArrowDown, kb.ArrowDown)
+	b.wait(`document.activeElement.textContent === "` + engines[5].id + `"`)
 	b.eval(`document.querySelector("thead .c-latency .sort").click()`)
-	b.wait(`document.querySelector("thead .c-latency").ariaSort === "descending" && document.activeElement.textContent === "` + engines[39].id + `"`)
+	b.wait(ids + `[0] === "` + engines[17].id + `"`) // the slowest
+	if got := eval[string](b, `document.activeElement.textContent`); got != engines[5].id {
+		t.Errorf("the focus is at %q", got)
+	}
+	// If it goes out of view, the next key goes on from there.
+	b.keys(kb.End)
+	b.wait(`document.activeElement.textContent === "` + engines[0].id + `"`) // the fastest
+	b.eval(`document.querySelector("thead .c-latency .sort").click()`)
+	b.wait(`document.activeElement.id === "viewport"`)
+	b.keys(kb.ArrowDown)
+	b.wait(`document.activeElement.textContent === "` + engines[23].id + `" && document.activeElement.closest("tr").ariaRowIndex === "3"`)
 }
