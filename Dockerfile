@@ -42,7 +42,7 @@ HEALTHCHECK --interval=5s --timeout=4s --start-period=10s --retries=3 CMD ["/usr
 ENTRYPOINT ["/usr/local/bin/state-gateway"]
 
 FROM ${RUNTIME_IMAGE}
-# A mirror such as http://deb.debian.org/debian; without one, what the base image has.
+# A mirror of Debian, such as http://mirror.example/debian; without one, what the base image has.
 ARG DEBIAN_MIRROR
 RUN if [ -n "${DEBIAN_MIRROR}" ]; then \
       rm -rf /etc/apt/sources.list.d/* && . /etc/os-release && \
