@@ -67,9 +67,11 @@ func (i *ingest) HandleBatch(batch *engine.Batch) {
 		runtime.LockOSThread()
 		i.thread.Store(int64(unix.Gettid()))
 	}
-	at := state.Instant{Mono: int64(batch.Received.Sub(i.origin)), Wall: batch.Received.UnixNano()}
+	read := state.Instant{Mono: int64(batch.Read.Sub(i.origin)), Wall: batch.Read.UnixNano()}
 	var applied, rejected uint64
 	for k := range batch.Len() {
+		waited := int64(batch.Waited(k))
+		at := state.Instant{Mono: read.Mono - waited, Wall: read.Wall - waited}
 		if i.decoder.Decode(batch.Payload(k), &i.state) != state.Accepted {
 			rejected++
 		} else if i.table.Apply(&i.state, batch.Source(k), at)&state.Applied != 0 {

@@ -13,19 +13,22 @@ type counters struct {
 	bytes        atomic.Uint64
 	empty        atomic.Uint64
 	tooLarge     atomic.Uint64
+	unicast      atomic.Uint64
 	broadcast    atomic.Uint64
 	readErrors   atomic.Uint64
 	lastReceived atomic.Uint64 // Unix ns
-	_            [72]byte
+	_            [64]byte
 }
 
-// Counters are the sums over all readers since start.
+// Counters are the sums over all readers since start. Each is counted for itself and only grows. While nothing arrives,
+// Received = Unicast + Broadcast.
 type Counters struct {
 	Received     uint64 // datagrams read
 	Bytes        uint64 // of their payloads, a truncated one's cut to Config.MaxDatagram
 	Empty        uint64 // of Received: those of no bytes
 	TooLarge     uint64 // of Received: those longer than Config.MaxDatagram
-	Broadcast    uint64 // of Received: those sent to a broadcast address; 0 unless Config.Broadcast
+	Unicast      uint64 // of Received: those sent to this host alone; all of them unless Config.Broadcast
+	Broadcast    uint64 // of Received: those sent to a broadcast address
 	ReadErrors   uint64 // failed reads
 	LastReceived int64  // Unix ns, arrival of the newest; 0 = none yet
 }
@@ -39,6 +42,7 @@ func (e *Engine) Counters() Counters {
 		sum.Bytes += c.bytes.Load()
 		sum.Empty += c.empty.Load()
 		sum.TooLarge += c.tooLarge.Load()
+		sum.Unicast += c.unicast.Load()
 		sum.Broadcast += c.broadcast.Load()
 		sum.ReadErrors += c.readErrors.Load()
 		sum.LastReceived = max(sum.LastReceived, int64(c.lastReceived.Load()))

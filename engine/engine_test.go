@@ -136,7 +136,7 @@ func TestPayloadsSourcesAndCounters(t *testing.T) {
 	if fmt.Sprint(r.records[0].misfits) != "[0 512]" { // the second one cut
 		t.Errorf("misfits of %v bytes", r.records[0].misfits)
 	}
-	if got.Empty != 1 || got.TooLarge != 1 || got.Received != 5 || got.Bytes != 3+512+512+3 || got.Broadcast != 0 {
+	if got.Empty != 1 || got.TooLarge != 1 || got.Received != 5 || got.Unicast != 5 || got.Bytes != 3+512+512+3 || got.Broadcast != 0 {
 		t.Errorf("counters %+v", got)
 	}
 	if age := time.Since(time.Unix(0, got.LastReceived)); age < 0 || age > time.Minute {
@@ -360,6 +360,8 @@ type fakeReceiver struct {
 	script []any // int: a batch of that many; error: that
 	reader *reader
 	ended  chan struct{}
+
+	broadcast bool // all it returns
 }
 
 func (f *fakeReceiver) Receive(wait bool) (int, error) {
@@ -383,7 +385,9 @@ func (f *fakeReceiver) Receive(wait bool) (int, error) {
 
 func (f *fakeReceiver) Payload(i int) []byte        { return []byte{byte('a' + i)} }
 func (f *fakeReceiver) Source(int) netip.AddrPort   { return netip.AddrPort{} }
-func (f *fakeReceiver) Broadcast(int) bool          { return false }
+func (f *fakeReceiver) Broadcast(int) bool          { return f.broadcast }
+func (f *fakeReceiver) Arrival(int) int64           { return 0 }
+func (f *fakeReceiver) ReadAt() time.Time           { return time.Now() }
 func (f *fakeReceiver) Truncated(int) bool          { return false }
 func (f *fakeReceiver) arm(r *reader) *fakeReceiver { f.reader = r; return f }
 
@@ -484,7 +488,7 @@ func TestBroadcastIsToldFromUnicast(t *testing.T) {
 	}
 	send(t, dial(t, "127.0.0.1", port), "to one")
 	got := r.awaitReceived(t, 4)
-	if got.Received != 4 || got.Broadcast != 3 {
+	if got.Received != 4 || got.Broadcast != 3 || got.Unicast != 1 {
 		t.Errorf("counters %+v, want 3 broadcasts of 4", got)
 	}
 }

@@ -19,13 +19,14 @@ type Handler interface {
 
 	// HandleMisfit is called, before the batch's HandleBatch, for each datagram that is not in the batch because it is
 	// empty or was cut. It has been counted already. The same holds of its bytes and of blocking.
-	HandleMisfit(received time.Time, source netip.AddrPort, payload []byte)
+	HandleMisfit(read time.Time, source netip.AddrPort, payload []byte)
 }
 
 // receiver is what a reader needs of a socket: mmsg.Receiver's methods. Tests put a fake in its place.
 type receiver interface {
 	source
 	Receive(wait bool) (int, error)
+	ReadAt() time.Time
 	Truncated(i int) bool
 }
 
@@ -35,6 +36,7 @@ type reader struct {
 	recv    receiver
 	granted int // bytes of receive buffer
 	batch   Batch
+	queue   queueClock
 
 	counters     counters
 	broadcast    bool
@@ -63,7 +65,8 @@ func newReader(i int, conn *net.UDPConn, cfg Config) (*reader, error) {
 	}
 	return &reader{
 		conn: conn, recv: recv, granted: granted, broadcast: cfg.Broadcast,
-		batch: Batch{Reader: i, from: recv, index: make([]int, 0, cfg.BatchSize)},
+		batch: Batch{Reader: i, from: recv, index: make([]int, 0, cfg.BatchSize), waited: make([]time.Duration, 0, cfg.BatchSize)},
+		queue: newQueueClock(time.Now()),
 	}, nil
 }
 
@@ -136,36 +139,40 @@ func (r *reader) drain(h Handler) error {
 // handle sorts out what no handler wants, hands over the rest, and counts.
 func (r *reader) handle(h Handler, n int) {
 	b := &r.batch
-	b.Received = time.Now()
-	b.index = b.index[:0]
+	b.Read = r.recv.ReadAt()
+	b.index, b.waited = b.index[:0], b.waited[:0]
+	r.queue.read(b.Read)
+	var waited time.Duration
 	var bytes, empty, tooLarge, broadcast uint64
 	for i := range n { // exactly as many as were returned: the slots after them hold old datagrams
 		size := len(r.recv.Payload(i))
 		bytes += uint64(size)
+		waited = r.queue.waited(r.recv.Arrival(i))
 		if r.broadcast && r.recv.Broadcast(i) {
 			broadcast++
 		}
 		switch {
 		case size == 0:
 			empty++
-			h.HandleMisfit(b.Received, r.recv.Source(i), nil)
+			h.HandleMisfit(b.Read, r.recv.Source(i), nil)
 		case r.recv.Truncated(i):
 			tooLarge++
-			h.HandleMisfit(b.Received, r.recv.Source(i), r.recv.Payload(i))
+			h.HandleMisfit(b.Read, r.recv.Source(i), r.recv.Payload(i))
 		default:
-			b.index = append(b.index, i)
+			b.index, b.waited = append(b.index, i), append(b.waited, waited)
 		}
 	}
 	if len(b.index) > 0 {
 		h.HandleBatch(b)
 	}
 	c := &r.counters
-	c.received.Add(uint64(n))
 	c.bytes.Add(bytes)
-	c.lastReceived.Store(uint64(b.Received.UnixNano()))
+	c.unicast.Add(uint64(n) - broadcast)
+	c.lastReceived.Store(uint64(b.Read.UnixNano() - int64(waited)))
 	if empty|tooLarge|broadcast != 0 {
 		c.empty.Add(empty)
 		c.tooLarge.Add(tooLarge)
 		c.broadcast.Add(broadcast)
 	}
+	c.received.Add(uint64(n)) // last: whoever sees it, sees the others
 }

@@ -1,9 +1,7 @@
 package journal
 
 import (
-	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/elrar/state-gateway/state"
 )
@@ -26,12 +24,12 @@ type Appender struct {
 	chunk   chunk
 	chunks  uint32 // committed chunks of current
 	dropped uint64 // lines of this batch
-	prefix  []byte
+	prefix  prefix
 
 	segments   atomic.Int32 // in use or free
 	free       freeList
 	_          [128]byte
-	inHand     atomic.Int64  // arrival of the batch between Begin and Commit, Unix ns; 0 = none
+	inHand     atomic.Int64  // read time of the batch between Begin and Commit, Unix ns; 0 = none
 	appended   atomic.Uint64 // lines committed, ever
 	droppedAll atomic.Uint64 // lines dropped for want of a segment, ever
 	_          [104]byte
@@ -43,35 +41,29 @@ func newAppender(maxSegments int, wake chan<- struct{}) *Appender {
 	return a
 }
 
-// Begin starts a batch of states that arrived at one time.
-func (a *Appender) Begin(arrival time.Time) {
-	a.chunk = chunk{arrival: arrival.UnixNano()}
-	a.inHand.Store(a.chunk.arrival)
-	p := append(a.prefix[:0], `{"timestamp": `...)
-	micros := arrival.UnixMicro()
-	p = strconv.AppendInt(p, micros/1e6, 10)
-	p = append(p, '.')
-	for unit := int64(1e5); unit > 0; unit /= 10 {
-		p = append(p, byte('0'+micros/unit%10))
-	}
-	a.prefix = append(p, `, "state": `...)
+// Begin starts a batch of states that were read at one time, Unix ns. Lines of several appenders are written in the order
+// of these times.
+func (a *Appender) Begin(read int64) {
+	a.chunk = chunk{read: read}
+	a.inHand.Store(read)
 }
 
-// Append adds the line of one applied state, or counts it as dropped when there is no room. verbatim, if not nil, is
-// the state's own JSON text, one line of exactly the eight fields; it is copied. Otherwise the line is rendered from s.
-func (a *Appender) Append(s *state.State, verbatim []byte) {
+// Append adds the line of one applied state that arrived at a time, Unix ns, or counts it as dropped when there is no
+// room. verbatim, if not nil, is the state's own JSON text, one line of exactly the eight fields; it is copied. Otherwise
+// the line is rendered from s.
+func (a *Appender) Append(arrival int64, s *state.State, verbatim []byte) {
 	if len(verbatim) > maxVerbatim {
 		verbatim = nil
 	}
 	size := maxLine
 	if verbatim != nil {
-		size = len(a.prefix) + len(verbatim) + len("}\n")
+		size = maxPrefix + len(verbatim) + len("}\n")
 	}
 	if (a.used+size > segmentSize || a.chunks == chunksPerSegment) && !a.turn() {
 		a.dropped++
 		return
 	}
-	line := append(a.current.bytes[a.used:a.used:segmentSize], a.prefix...)
+	line := append(a.current.bytes[a.used:a.used:segmentSize], a.prefix.at(arrival)...)
 	if verbatim != nil {
 		line = append(line, verbatim...)
 	} else {

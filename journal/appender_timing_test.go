@@ -20,18 +20,18 @@ func BenchmarkAppend(b *testing.B) {
 			}
 			a := j.Appender(0)
 			at := time.Now()
-			a.Begin(at)
+			a.Begin(at.UnixNano())
 			b.ReportAllocs()
-			b.SetBytes(int64(len(a.prefix) + len(text) + 2))
+			b.SetBytes(int64(maxPrefix + len(text) + 2))
 			lines := 0
 			for b.Loop() {
-				a.Append(&s, verbatim)
+				a.Append(at.UnixNano()+int64(lines)*1000, &s, verbatim)
 				if lines++; lines == 64 {
 					lines = 0
 					a.Commit()
 					j.drain()
 					at = at.Add(time.Millisecond)
-					a.Begin(at)
+					a.Begin(at.UnixNano())
 				}
 			}
 			a.Commit()

@@ -558,9 +558,9 @@ func TestAppendersNeverWait(t *testing.T) {
 		a := h.Appender(0)
 		for i := range times {
 			begin := time.Now()
-			a.Begin(begin)
+			a.Begin(begin.UnixNano())
 			for range 64 {
-				a.Append(&s, text)
+				a.Append(begin.UnixNano(), &s, text)
 			}
 			a.Commit()
 			times[i] = time.Since(begin)

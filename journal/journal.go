@@ -49,7 +49,7 @@ type Journal struct {
 	out      []byte // lines of several appenders, merged, not yet written
 	outLines uint64
 
-	oldest atomic.Int64 // arrival of the oldest line that waits, Unix ns; 0 = none when last looked
+	oldest atomic.Int64 // when the oldest line that waits was read, Unix ns; 0 = none when last looked
 	behind atomic.Bool  // lines are being dropped for want of room
 
 	mu       sync.Mutex

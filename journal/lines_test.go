@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -102,10 +103,10 @@ func newHarnessOf(t *testing.T, cfg Config) *harness {
 // put appends numbered states [from, to) to an appender, in one batch.
 func (h *harness) put(appender int, at time.Time, from, to int) {
 	a := h.Appender(appender)
-	a.Begin(at)
+	a.Begin(at.UnixNano())
 	for n := from; n < to; n++ {
 		s, text := numbered(appender, n)
-		a.Append(&s, text)
+		a.Append(at.UnixNano(), &s, text)
 	}
 	a.Commit()
 }
@@ -185,11 +186,11 @@ func TestLineVerbatimAndRendered(t *testing.T) {
 
 	h := newHarness(t, 1)
 	a := h.Appender(0)
-	a.Begin(arrival)
-	a.Append(&recorded, nil)
-	a.Append(&recorded, []byte(wire))
-	a.Append(&recorded, []byte(compact))
-	a.Append(&whole, nil)
+	a.Begin(arrival.UnixNano())
+	a.Append(arrival.UnixNano(), &recorded, nil)
+	a.Append(arrival.UnixNano(), &recorded, []byte(wire))
+	a.Append(arrival.UnixNano(), &recorded, []byte(compact))
+	a.Append(arrival.UnixNano(), &whole, nil)
 	a.Commit()
 	h.drain()
 
@@ -214,16 +215,17 @@ func TestTimestampHasSixDecimals(t *testing.T) {
 		stamp string
 	}{
 		{time.Unix(0, 0), "0.000000"},
+		{time.Unix(-3, 5_000_000), "0.000000"}, // JSON has no number for what integer division makes of it
 		{time.Unix(1, 1_000), "1.000001"},
 		{time.Unix(1755532567, 0), "1755532567.000000"},
 		{time.Unix(1755532567, 999), "1755532567.000000"},
 		{time.Unix(1755532567, 50_000_000), "1755532567.050000"},
 		{time.Unix(1755532567, 502_843_000), "1755532567.502843"},
 		{time.Unix(1755532567, 999_999_999), "1755532567.999999"}, // cut, not rounded: it has not been the next second yet
-		{time.Unix(99_999_999_999, 120_000_000).UTC(), "99999999999.120000"},
+		{time.Unix(9_223_372_035, 120_000_000).UTC(), "9223372035.120000"},
 	} {
-		a.Begin(c.at)
-		a.Append(&s, text)
+		a.Begin(c.at.UnixNano())
+		a.Append(c.at.UnixNano(), &s, text)
 		a.Commit()
 		want += `{"timestamp": ` + c.stamp + `, "state": ` + string(text) + "}\n"
 	}
@@ -241,10 +243,10 @@ func TestLongVerbatimIsRendered(t *testing.T) {
 	}
 	h := newHarness(t, 1)
 	a := h.Appender(0)
-	a.Begin(arrival)
-	a.Append(&s, padded(maxVerbatim))
-	a.Append(&s, padded(maxVerbatim+1))
-	a.Append(&s, padded(4096))
+	a.Begin(arrival.UnixNano())
+	a.Append(arrival.UnixNano(), &s, padded(maxVerbatim))
+	a.Append(arrival.UnixNano(), &s, padded(maxVerbatim+1))
+	a.Append(arrival.UnixNano(), &s, padded(4096))
 	a.Commit()
 	h.drain()
 	head := `{"timestamp": 1755532567.502843, "state": `
@@ -260,8 +262,8 @@ func TestVerbatimIsCopied(t *testing.T) {
 	s, text := numbered(0, 7)
 	buffer := bytes.Clone(text)
 	a := h.Appender(0)
-	a.Begin(arrival)
-	a.Append(&s, buffer)
+	a.Begin(arrival.UnixNano())
+	a.Append(arrival.UnixNano(), &s, buffer)
 	a.Commit()
 	clear(buffer)
 	h.drain()
@@ -277,8 +279,8 @@ func TestLineSizes(t *testing.T) {
 		TimestampMs: state.MaxInteger, PendingTokensTotal: state.MaxInteger, KVCacheFreeBlocks: state.MaxInteger,
 		KVCacheTotalBlocks: state.MaxInteger, LatencyPredMs: 2.2250738585072014e-308, EngineCapacity: 2.2250738585072014e-308,
 	}
-	a.Begin(time.Unix(1<<53, 0))
-	a.Append(&longest, nil)
+	a.Begin(math.MaxInt64)
+	a.Append(math.MaxInt64, &longest, nil)
 	a.Commit()
 	h.drain()
 	if n := len(h.content()); n > maxLine {
@@ -287,9 +289,9 @@ func TestLineSizes(t *testing.T) {
 
 	shortest := []byte(`{"engine_id":"a","timestamp_ms":0,"latency_pred_ms":0,"scheduling_mode":"b","pending_tokens_total":0,` +
 		`"kv_cache_free_blocks":0,"kv_cache_total_blocks":0,"engine_capacity":0}`)
-	a.Begin(arrival)
+	a.Begin(arrival.UnixNano())
 	before := a.used
-	a.Append(&longest, shortest)
+	a.Append(arrival.UnixNano(), &longest, shortest)
 	if n := a.used - before; chunksPerSegment < segmentSize/n {
 		t.Errorf("a line of %d bytes: %d fill a segment, which has %d chunks", n, segmentSize/n, chunksPerSegment)
 	}

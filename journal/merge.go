@@ -41,17 +41,17 @@ func (s *source) recycle(done *segment) {
 	s.appender.free.push(done)
 }
 
-// drain writes what was committed before it looks the last time: chunk by chunk in the order of arrival, whichever
+// drain writes what was committed before it looks the last time: chunk by chunk in the order in which they were read, whichever
 // appenders they come from, so that an engine's lines stay in order when its sender changes from one socket to another.
 //
 // It looks twice before it takes. An appender may be given an older chunk just after its turn in the first look, while
 // another one's newer chunk is still to be seen there; but what was committed before a chunk is seen in the look after.
-// And a batch that arrived earlier than a chunk may still be in the hands of a reader that has lost its processor: the
+// And a batch that was read earlier than a chunk may still be in the hands of a reader that has lost its processor: the
 // chunk waits for it.
 func (j *Journal) drain() {
 	first, _ := j.look()
 	for first != nil {
-		j.oldest.Store(first.segment.chunks[first.taken].arrival)
+		j.oldest.Store(first.segment.chunks[first.taken].read)
 		seen := first.seen
 		again, bound := j.look()
 		if again == first {
@@ -64,9 +64,9 @@ func (j *Journal) drain() {
 	j.oldest.Store(0)
 }
 
-// look returns the source whose next chunk arrived first, or nil, and when the next best one's arrived.
+// look returns the source whose next chunk was read first, or nil, and when the next best one's was.
 func (j *Journal) look() (first *source, bound int64) {
-	arrival := int64(math.MaxInt64) // of first
+	read := int64(math.MaxInt64) // of first
 	bound = math.MaxInt64
 	inHand := int64(math.MaxInt64) // the earliest; read before what is committed, which it then is or is not yet
 	for _, a := range j.appenders {
@@ -81,22 +81,22 @@ func (j *Journal) look() (first *source, bound int64) {
 		if n == 0 {
 			continue
 		}
-		if a := s.segment.chunks[s.taken].arrival; first == nil || a < arrival {
-			first, arrival, bound = s, a, min(bound, arrival)
+		if a := s.segment.chunks[s.taken].read; first == nil || a < read {
+			first, read, bound = s, a, min(bound, read)
 		} else {
 			bound = min(bound, a)
 		}
 	}
-	if arrival > inHand {
+	if read > inHand {
 		return nil, 0
 	}
 	return first, min(bound, inHand)
 }
 
-// take takes the run of chunks that arrived no later than bound, as far as they have been seen.
+// take takes the run of chunks that were read no later than bound, as far as they have been seen.
 func (j *Journal) take(s *source, seen uint32, bound int64) {
 	end, lines := s.start, uint64(0)
-	for s.taken < seen && (lines == 0 || s.segment.chunks[s.taken].arrival <= bound) {
+	for s.taken < seen && (lines == 0 || s.segment.chunks[s.taken].read <= bound) {
 		end = s.segment.chunks[s.taken].end
 		lines += uint64(s.segment.chunks[s.taken].lines)
 		s.taken++

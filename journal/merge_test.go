@@ -75,8 +75,9 @@ func TestSenderChangesSocket(t *testing.T) {
 	for n := range commits {
 		s, text := numbered(0, n)
 		a := h.Appender(random.IntN(appenders))
-		a.Begin(arrival.Add(time.Duration(n)))
-		a.Append(&s, text)
+		at := arrival.UnixNano() + int64(n)
+		a.Begin(at)
+		a.Append(at, &s, text)
 		a.Commit()
 	}
 	close(done)

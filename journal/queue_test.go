@@ -96,8 +96,8 @@ func TestMemoryIsReturned(t *testing.T) {
 	s, text := numbered(0, 0)
 	a := h.Appender(0)
 	for range 100_000 {
-		a.Begin(arrival)
-		a.Append(&s, text)
+		a.Begin(arrival.UnixNano())
+		a.Append(arrival.UnixNano(), &s, text)
 		a.Commit()
 	}
 	if full := inUse() - empty; full < QueueBytes/2 || full > QueueBytes*5/4 {
@@ -117,8 +117,9 @@ func TestManyTinyCommits(t *testing.T) {
 	a := h.Appender(0)
 	s, _ := numbered(0, 0)
 	for n := range commits {
-		a.Begin(arrival.Add(time.Duration(n) * time.Microsecond))
-		a.Append(&s, []byte{'0' + byte(n%10)})
+		at := arrival.UnixNano() + 1000*int64(n)
+		a.Begin(at)
+		a.Append(at, &s, []byte{'0' + byte(n%10)})
 		a.Commit()
 	}
 	if n := a.segments.Load(); n != 4 {
@@ -140,8 +141,8 @@ func TestManyTinyCommits(t *testing.T) {
 	a = h.Appender(0)
 	a.maxSegments = 1
 	for range commits {
-		a.Begin(arrival)
-		a.Append(&s, []byte("0"))
+		a.Begin(arrival.UnixNano())
+		a.Append(arrival.UnixNano(), &s, []byte("0"))
 		a.Commit()
 	}
 	if c := h.Counters(); c.Queued != chunksPerSegment || c.DroppedRing != commits-chunksPerSegment {

@@ -195,7 +195,8 @@ func TestHammer(t *testing.T) {
 				random := rand.New(rand.NewPCG(uint64(i), 5))
 				a := h.Appender(i)
 				for n := 0; n < each; {
-					a.Begin(time.Now())
+					at := time.Now().UnixNano()
+					a.Begin(at)
 					for range 1 + random.IntN(64) {
 						if n == each {
 							break
@@ -204,7 +205,7 @@ func TestHammer(t *testing.T) {
 						if n%3 == 0 {
 							text = nil
 						}
-						a.Append(&s, text)
+						a.Append(at, &s, text)
 						n++
 					}
 					a.Commit()
@@ -262,10 +263,10 @@ func TestAllocations(t *testing.T) {
 		at = at.Add(time.Millisecond)
 		for i := range 2 {
 			a := h.Appender(i)
-			a.Begin(at)
+			a.Begin(at.UnixNano())
 			for range 150 {
-				a.Append(&s, text)
-				a.Append(&s, nil)
+				a.Append(at.UnixNano(), &s, text)
+				a.Append(at.UnixNano(), &s, nil)
 			}
 			a.Commit()
 		}

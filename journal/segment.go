@@ -23,9 +23,9 @@ type segment struct {
 
 // chunk is what one batch added to a segment.
 type chunk struct {
-	arrival int64  // Unix ns
-	end     uint32 // position after its last byte
-	lines   uint32
+	read  int64  // when the batch was read, Unix ns
+	end   uint32 // position after its last byte
+	lines uint32
 }
 
 func (s *segment) reset() {

@@ -18,10 +18,10 @@ func TestWriterWritesTheSame(t *testing.T) {
 		for n := 0; n < states; n += batch {
 			at := arrival.Add(time.Duration(n) * time.Millisecond)
 			h.put(0, at, n, min(n+batch, states))
-			w.Appender().Begin(at)
+			w.Appender().Begin(at.UnixNano())
 			for i := n; i < min(n+batch, states); i++ {
 				s, text := numbered(0, i)
-				w.Appender().Append(&s, text)
+				w.Appender().Append(at.UnixNano(), &s, text)
 			}
 			w.Appender().Commit()
 			if n%5 == 0 {
@@ -68,9 +68,9 @@ func TestWriterKeepsItsError(t *testing.T) {
 	w := NewWriter(&limitedWriter{left: 25*size + size/2})
 	a := w.Appender()
 	for n := range 40 {
-		a.Begin(arrival)
+		a.Begin(arrival.UnixNano())
 		s, text := numbered(0, 1)
-		a.Append(&s, text)
+		a.Append(arrival.UnixNano(), &s, text)
 		a.Commit()
 		if n == 9 {
 			if err := w.Flush(); err != nil {

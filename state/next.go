@@ -42,7 +42,7 @@ type details struct {
 // First makes h and m what is held and remembered of an engine after its first state.
 func (h *Held) First(m *Memory, in *State, source netip.AddrPort, at Instant, r *Rules) Outcome {
 	*h = Held{NewestTimestampMs: -1, LoadTimestampMs: NoLoad, Conflicted: NoConflict}
-	*m = Memory{details: &details{}}
+	*m = Memory{details: &details{}, skew: skewWindow{end: noSpan}}
 	m.sources.newest, h.Source = source, source
 	outcome := h.Next(m, in, source, at, r)
 	if outcome&Heartbeat != 0 {

@@ -8,7 +8,7 @@ import (
 // skewWindow is the smallest of the values of the last minute, in bounded memory: the smallest of each of 31 spans of
 // 2 s, so that a value counts for 60 to 62 s.
 type skewWindow struct {
-	end      int64 // of the current span, monotonic ns; 0 before the first value
+	end      int64 // of the current span, monotonic ns; noSpan before the first value
 	current  int64 // smallest of the current span
 	smallest int64 // of all spans
 }
@@ -22,6 +22,8 @@ type skewSpans struct {
 const (
 	skewSpan      = 2 * int64(time.Second)
 	skewSpanCount = 31
+
+	noSpan = math.MinInt64
 )
 
 // addSkew adds a value at the moment now, monotonic ns, and returns the smallest of the window.
@@ -38,7 +40,7 @@ func (m *Memory) addSkew(value, now int64) int64 {
 // advance begins the span that now is in, and forgets those that have left the window.
 func (w *skewWindow) advance(spans *skewSpans, now int64) {
 	passed := int64(skewSpanCount) // at the first value: all of them
-	if w.end != 0 {
+	if w.end != noSpan {
 		passed = min((now-w.end)/skewSpan+1, skewSpanCount)
 	}
 	spans.values[spans.at] = w.current

@@ -28,6 +28,6 @@ type Record struct {
 
 // Instant is one moment on both clocks. Ages and removal go by Mono; Wall is only shown.
 type Instant struct {
-	Mono int64 // ns on the monotonic clock, since an origin that the process chose
+	Mono int64 // ns on the monotonic clock, since an origin that the process chose; negative before it
 	Wall int64 // Unix ns
 }

@@ -79,10 +79,11 @@ func run(stage string, n int) error {
 		}
 		a := j.Appender(0)
 		for i := range n {
+			at := 1_755_532_567_502_843_000 + 1000*int64(i)
 			if i%batch == 0 {
-				a.Begin(time.UnixMicro(1_755_532_567_502_843 + int64(i)))
+				a.Begin(at)
 			}
-			a.Append(&states[i%len(states)], payloads[i%len(payloads)])
+			a.Append(at, &states[i%len(states)], payloads[i%len(payloads)])
 			if i%batch == batch-1 {
 				a.Commit()
 			}

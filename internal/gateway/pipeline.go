@@ -24,8 +24,9 @@ type pipeline struct {
 	counters pipelineCounters
 
 	// The batch at hand.
-	at      state.Instant
-	state   state.State // scratch
+	read    state.Instant // when it was read
+	at      state.Instant // arrival of the datagram at hand, ≤ read
+	state   state.State   // scratch
 	applied uint64
 }
 
@@ -46,33 +47,39 @@ func (c *pipelineCounters) of(outcome state.Outcome) *atomic.Uint64 {
 
 // HandleBatch implements engine.Handler.
 func (p *pipeline) HandleBatch(b *engine.Batch) {
-	p.begin(b.Received)
+	p.begin(b.Read)
 	for i := range b.Len() {
+		p.waited(b.Waited(i))
 		p.handle(b.Payload(i), b.Source(i))
 	}
 	p.commit()
 }
 
 // HandleMisfit implements engine.Handler: the packet engine counts what is empty or too large, and here it is noticed.
-func (p *pipeline) HandleMisfit(received time.Time, source netip.AddrPort, payload []byte) {
+func (p *pipeline) HandleMisfit(read time.Time, source netip.AddrPort, payload []byte) {
 	reason := state.TooLarge
 	if len(payload) == 0 {
 		reason = state.Empty
 	}
-	p.notices.rejected(int64(received.Sub(p.origin)), source, reason, payload)
+	p.notices.rejected(int64(read.Sub(p.origin)), source, reason, payload)
 }
 
-// begin starts a batch of datagrams that arrived at one time.
-func (p *pipeline) begin(arrival time.Time) {
-	p.beginAt(state.Instant{Mono: int64(arrival.Sub(p.origin)), Wall: arrival.UnixNano()})
+// begin starts a batch of datagrams that was read at one time, at which they also arrived unless waited says otherwise.
+func (p *pipeline) begin(read time.Time) {
+	p.beginAt(state.Instant{Mono: int64(read.Sub(p.origin)), Wall: read.UnixNano()})
 }
 
-// beginAt is begin for an arrival on clocks that are not this host's.
-func (p *pipeline) beginAt(at state.Instant) {
-	p.at = at
+// beginAt is begin for a read on clocks that are not this host's.
+func (p *pipeline) beginAt(read state.Instant) {
+	p.read, p.at = read, read
 	if p.log != nil {
-		p.log.Begin(time.Unix(0, at.Wall))
+		p.log.Begin(read.Wall)
 	}
+}
+
+// waited says that the next datagrams arrived that long before they were read.
+func (p *pipeline) waited(d time.Duration) {
+	p.at = state.Instant{Mono: p.read.Mono - int64(d), Wall: p.read.Wall - int64(d)}
 }
 
 // handle takes one datagram through, and returns what became of its state, or 0 if it holds none. It keeps nothing of
@@ -86,7 +93,7 @@ func (p *pipeline) handle(payload []byte, source netip.AddrPort) state.Outcome {
 	if outcome&state.Applied != 0 {
 		p.applied++
 		if p.log != nil {
-			p.log.Append(&p.state, p.decoder.Verbatim())
+			p.log.Append(p.at.Wall, &p.state, p.decoder.Verbatim())
 		}
 	}
 	if outcome != state.Applied {
@@ -122,6 +129,6 @@ func (p *pipeline) commit() {
 func (p *pipeline) reject(payload []byte, source netip.AddrPort, reason state.Reason) {
 	p.counters.rejected[reason].Add(1)
 	if p.notices != nil {
-		p.notices.rejected(p.at.Mono, source, reason, payload)
+		p.notices.rejected(p.read.Mono, source, reason, payload)
 	}
 }

@@ -14,8 +14,8 @@ import (
 // Applied = Log.Written + Log.Dropped() + Log.Queued; each is counted where it happens, none is derived from the others.
 type Statistics struct {
 	Received     uint64                // datagrams that reached the gateway
-	Unicast      uint64                // of these, by destination; all of them in unicast mode
-	Broadcast    uint64                //
+	Unicast      uint64                // of these, those sent to this host alone; all of them in unicast mode
+	Broadcast    uint64                // of these, those sent to a broadcast address
 	Bytes        uint64                // payload bytes received
 	Applied      uint64                // states now the newest of their engine, or newest once
 	Duplicate    uint64                // valid, but held already
@@ -70,7 +70,7 @@ func (g *Gateway) Statistics() Statistics {
 	in := g.engine.Counters()
 	s := Statistics{
 		Received:     in.Received,
-		Unicast:      in.Received - in.Broadcast,
+		Unicast:      in.Unicast,
 		Broadcast:    in.Broadcast,
 		Bytes:        in.Bytes,
 		Removed:      g.table.Removed(),

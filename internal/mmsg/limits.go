@@ -1,6 +1,9 @@
 package mmsg
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // ErrBatch is returned for a batch of less than one datagram or more than the kernel takes at once (UIO_MAXIOV).
 var ErrBatch = errors.New("mmsg: a batch is 1 to 1024 datagrams")
@@ -18,3 +21,7 @@ func slotStride(size int) int {
 	lines := (size + 63) / 64
 	return (lines | 1) * 64
 }
+
+// AwayLimit is how long a reader may leave its socket alone and still take the time of a read for that of the arrival. It
+// is half of the usual interval between two states of one engine.
+const AwayLimit = 100 * time.Millisecond

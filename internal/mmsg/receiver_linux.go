@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,9 +27,14 @@ type Receiver struct {
 	headers []mmsghdr
 	iovecs  []unix.Iovec
 	names   []unix.RawSockaddrInet6 // large enough for either family
-	control []byte                  // controlSize bytes a message; nil without destinations
+	control []byte                  // controlSize bytes a message
 	slab    []byte
 	stride  int
+
+	destinations bool // the kernel tells them
+	arrivals     bool // the kernel tells them
+	presence     presence
+	readAt       time.Time
 
 	// What one Receive and its callback tell each other; bound once, so that a call allocates nothing.
 	call func(fd uintptr) bool
@@ -53,12 +59,12 @@ func NewReceiver(conn *net.UDPConn, batch, size int, destinations bool) (*Receiv
 		headers: make([]mmsghdr, batch),
 		iovecs:  make([]unix.Iovec, batch),
 		names:   make([]unix.RawSockaddrInet6, batch),
+		control: make([]byte, batch*controlSize),
 		stride:  slotStride(size),
+
+		destinations: destinations,
 	}
 	r.slab = make([]byte, batch*r.stride)
-	if destinations {
-		r.control = make([]byte, batch*controlSize)
-	}
 	for i := range r.headers {
 		r.iovecs[i].Base = &r.slab[i*r.stride]
 		r.iovecs[i].SetLen(size)
@@ -66,39 +72,63 @@ func NewReceiver(conn *net.UDPConn, batch, size int, destinations bool) (*Receiv
 		h.Iov = &r.iovecs[i]
 		h.SetIovlen(1)
 		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
-		if destinations {
-			h.Control = &r.control[i*controlSize]
-		}
+		h.Control = &r.control[i*controlSize]
 	}
-	r.rearm(batch)
+	r.rearm(batch, r.controlLength())
 	r.call = r.recvmmsg
 	return r, nil
 }
 
 // rearm gives the first n headers their lengths back, which the kernel overwrites.
-func (r *Receiver) rearm(n int) {
+func (r *Receiver) rearm(n, controlLength int) {
 	for i := range r.headers[:n] {
 		r.headers[i].Namelen = unix.SizeofSockaddrInet6
-		if r.control != nil {
-			r.headers[i].SetControllen(controlSize)
-		}
+		r.headers[i].SetControllen(controlLength)
 	}
+}
+
+// controlLength returns the room for control messages of each datagram: none, if the kernel has nothing to tell.
+func (r *Receiver) controlLength() int {
+	if r.destinations || r.arrivals {
+		return controlSize
+	}
+	return 0
+}
+
+// tellArrivals makes the kernel tell arrivals or not. A socket that cannot, tells none.
+func (r *Receiver) tellArrivals(fd int, on bool) {
+	if setArrivals(fd, on) != nil {
+		return
+	}
+	r.arrivals = on
+	r.rearm(len(r.headers), r.controlLength())
 }
 
 // Receive reads the datagrams that are there, at most a batch, and returns their number. With wait it waits for the
 // first; without, it returns 0 when there is none. Errors are the socket's: os.ErrDeadlineExceeded after a read
 // deadline, net.ErrClosed after Close, a syscall.Errno otherwise.
 func (r *Receiver) Receive(wait bool) (int, error) {
-	r.rearm(r.n)
+	r.rearm(r.n, r.controlLength())
 	r.wait, r.n, r.err = wait, 0, nil
 	if err := r.raw.Read(r.call); err != nil {
 		return 0, err
 	}
+	r.readAt = r.presence.readAt()
+	if r.arrivals && r.n > 0 {
+		r.presence.caughtUp(r.Arrival(r.n-1), r.readAt)
+	}
 	return r.n, r.err
 }
 
+// ReadAt returns when the last batch was read. A process that was stopped in the middle of a read counts its time from
+// there, not from when it went on.
+func (r *Receiver) ReadAt() time.Time { return r.readAt }
+
 func (r *Receiver) recvmmsg(fd uintptr) bool {
 	for {
+		if away := r.presence.look(); away != r.arrivals {
+			r.tellArrivals(int(fd), away)
+		}
 		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd,
 			uintptr(unsafe.Pointer(&r.headers[0])), uintptr(len(r.headers)), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
@@ -136,9 +166,21 @@ func (r *Receiver) Source(i int) netip.AddrPort {
 
 // Broadcast reports whether datagram i was sent to a broadcast address rather than to one of this host's own.
 func (r *Receiver) Broadcast(i int) bool {
-	if r.control == nil {
-		return false
+	return r.destinations && broadcastDestination(r.oob(i))
+}
+
+// Arrival returns when datagram i reached this host, as the kernel saw it: Unix ns, by the wall clock of that moment; or
+// 0, within AwayLimit before ReadAt. To be told costs the kernel a tenth of all that a datagram costs, so that it is asked
+// only when the datagram may have waited for longer.
+func (r *Receiver) Arrival(i int) int64 {
+	if !r.arrivals {
+		return 0
 	}
+	return arrival(r.oob(i))
+}
+
+// oob returns the control messages of datagram i.
+func (r *Receiver) oob(i int) []byte {
 	start := i * controlSize
-	return broadcastDestination(r.control[start : start+int(r.headers[i].Controllen)])
+	return r.control[start : start+int(r.headers[i].Controllen)]
 }

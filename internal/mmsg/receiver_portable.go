@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/net/ipv4"
 )
@@ -18,7 +19,9 @@ import (
 type Receiver struct {
 	conn     *ipv4.PacketConn
 	messages []ipv4.Message
-	control  bool
+
+	destinations bool // the kernel tells them
+	readAt       time.Time
 }
 
 // NewReceiver returns a receiver of at most batch datagrams at a time (1–1024), each of at most size bytes; what is
@@ -28,14 +31,14 @@ func NewReceiver(conn *net.UDPConn, batch, size int, destinations bool) (*Receiv
 	if batch < 1 || batch > maxBatch {
 		return nil, ErrBatch
 	}
-	r := &Receiver{conn: ipv4.NewPacketConn(conn), messages: make([]ipv4.Message, batch), control: destinations}
+	r := &Receiver{conn: ipv4.NewPacketConn(conn), messages: make([]ipv4.Message, batch), destinations: destinations}
+	// Where they can be told, arrivals are told with every datagram: this twin is not made for speed.
+	_ = control(conn, func(fd int) error { return setArrivals(fd, true) }) // a socket that cannot, tells none
 	stride := slotStride(size)
 	slab := make([]byte, batch*stride)
 	for i := range r.messages {
 		r.messages[i].Buffers = [][]byte{slab[i*stride : i*stride+size]}
-		if destinations {
-			r.messages[i].OOB = make([]byte, controlSize)
-		}
+		r.messages[i].OOB = make([]byte, controlSize)
 	}
 	return r, nil
 }
@@ -49,11 +52,15 @@ func (r *Receiver) Receive(wait bool) (int, error) {
 		flags = syscall.MSG_DONTWAIT
 	}
 	n, err := r.conn.ReadBatch(r.messages, flags)
+	r.readAt = time.Now()
 	if !wait && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EWOULDBLOCK)) {
 		return 0, nil
 	}
 	return max(n, 0), err
 }
+
+// ReadAt returns when the last batch was read.
+func (r *Receiver) ReadAt() time.Time { return r.readAt }
 
 // Payload returns the bytes of datagram i, or as many of them as the receiver's size allows.
 func (r *Receiver) Payload(i int) []byte {
@@ -76,6 +83,12 @@ func (r *Receiver) Source(i int) netip.AddrPort {
 
 // Broadcast reports whether datagram i was sent to a broadcast address rather than to one of this host's own.
 func (r *Receiver) Broadcast(i int) bool {
-	m := &r.messages[i]
-	return r.control && broadcastDestination(m.OOB[:m.NN])
+	return r.destinations && broadcastDestination(r.oob(i))
 }
+
+// Arrival returns when datagram i reached this host, as the kernel saw it: Unix ns, by the wall clock of that moment; 0
+// where the kernel does not tell.
+func (r *Receiver) Arrival(i int) int64 { return arrival(r.oob(i)) }
+
+// oob returns the control messages of datagram i.
+func (r *Receiver) oob(i int) []byte { return r.messages[i].OOB[:r.messages[i].NN] }
