@@ -17,10 +17,13 @@ func (a *api) answer(e endpoint) http.Handler {
 			problemf(http.StatusMethodNotAllowed, "%q is not a method of this endpoint; GET and HEAD are", r.Method).write(w)
 			return
 		}
-		query, p := parseQuery(r.URL.RawQuery, e.params)
-		if p != nil {
-			p.write(w)
-			return
+		var query url.Values
+		if !e.probed {
+			var p *problem
+			if query, p = parseQuery(r.URL.RawQuery, e.params); p != nil {
+				p.write(w)
+				return
+			}
 		}
 		if e.stream != nil {
 			e.stream(w, r, query)

@@ -24,7 +24,7 @@ type api struct {
 	panics  rate.Sometimes
 	buffers sync.Pool // of *[]byte
 	states  load      // readers of the engines' states
-	scrapes load      // readers of the metrics: however many of the others stall, these are not refused
+	scrapes load      // readers of the counters: however many of the others stall, these are not refused
 	metrics *metrics
 	hub     *hub
 	routes  map[string]http.Handler // by path, matched exactly
@@ -36,7 +36,8 @@ type endpoint struct {
 	path   string
 	name   string   // the handler label of the metrics: never anything that a client sent
 	params []string // the query parameters it knows, each at most once in a request; any other is an error
-	load   *load    // not nil: the answer grows with the number of engines, and counts here
+	probed bool     // for probes and scrapers, some of which add parameters of their own: the query is not looked at
+	load   *load    // not nil: the work grows with the number of engines; it takes turns, and the answer counts here
 	kind   string   // the answer's Content-Type if it is not JSON
 	render func(dst []byte, query url.Values) ([]byte, *problem)
 	stream func(w http.ResponseWriter, r *http.Request, query url.Values) // instead of render, for an answer without end
@@ -49,12 +50,12 @@ func (a *api) endpoints() []endpoint {
 		{path: "/v1/engine-states", name: "engine_states", params: []string{"stale"}, load: &a.states, render: a.renderEngineStates},
 		{path: "/v1/engines", name: "engines", params: []string{"engine_id", "status"}, load: &a.states, render: a.renderEngines},
 		{path: "/v1/history", name: "history", params: []string{"engine_id", "limit"}, load: &a.states, render: a.renderHistory},
-		{path: "/v1/watch", name: "watch", params: []string{"stale", "fields"}, kind: watchType, stream: a.watch},
-		{path: "/v1/stats", name: "stats", render: a.renderStats},
-		{path: "/stats", name: "stats", render: a.renderStats},
-		{path: "/metrics", name: "metrics", load: &a.scrapes, kind: metricsType, render: a.renderMetrics},
-		{path: "/livez", name: "livez", render: a.renderLive},
-		{path: "/readyz", name: "readyz", render: a.renderReady},
+		{path: "/v1/watch", name: "watch", params: []string{"stale", "fields", "max_event_bytes"}, kind: watchType, stream: a.watch},
+		{path: "/v1/stats", name: "stats", load: &a.scrapes, render: a.renderStats},
+		{path: "/stats", name: "stats", load: &a.scrapes, render: a.renderStats},
+		{path: "/metrics", name: "metrics", probed: true, load: &a.scrapes, kind: metricsType, render: a.renderMetrics},
+		{path: "/livez", name: "livez", probed: true, render: a.renderLive},
+		{path: "/readyz", name: "readyz", probed: true, render: a.renderReady},
 		{path: "/openapi.json", name: "openapi", render: a.renderOpenAPI},
 		{path: "/version", name: "version", render: a.renderVersion},
 	}

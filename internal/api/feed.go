@@ -20,6 +20,7 @@ const (
 type feed struct {
 	*hub
 	scratch    []byte
+	cuts       []int // of the event that is being encoded; see event
 	follow     func(changed func(*state.Held), removed func(engineID string))
 	ticks      uint64
 	bookmarked time.Time
@@ -28,6 +29,7 @@ type feed struct {
 	// Of the tick at hand.
 	now     state.Instant
 	clock   time.Time
+	limited bool // somebody wants events split
 	changed []state.Held
 	removed []string
 	all     []state.Held // every engine, once a snapshot is wanted
@@ -44,6 +46,7 @@ func (f *feed) tick(watchers []*watcher) {
 	f.ticks++
 	f.now, f.clock = f.api.gateway.Now(), time.Now()
 	f.changed, f.removed, f.all = f.changed[:0], f.removed[:0], f.all[:0]
+	f.limited = slices.ContainsFunc(watchers, func(w *watcher) bool { return w.limit > 0 })
 	f.follow(
 		func(held *state.Held) { f.changed = append(f.changed, *held) },
 		func(engineID string) { f.removed = append(f.removed, engineID) },

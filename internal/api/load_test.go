@@ -32,7 +32,9 @@ func TestTooManySlowReaders(t *testing.T) {
 	}
 	a.states.release(states)
 	scrapes := a.scrapes.hold(maxHeld, func() {})
-	wantProblem(t, get(t, a, "/metrics"), 503, "slow readers")
+	for _, target := range []string{"/stats", "/metrics"} {
+		wantProblem(t, get(t, a, target), 503, "slow readers")
+	}
 	a.scrapes.release(scrapes)
 	for range 3 {
 		for _, target := range []string{"/v1/engine-states", "/metrics"} {
@@ -78,16 +80,19 @@ func TestStalledReadersGiveWay(t *testing.T) {
 
 // A client that goes while it waits for its turn gives the turn up.
 func TestGoneBeforeItsTurn(t *testing.T) {
-	a := newTestAPI(newFakeTable())
+	a := newTestAPI(newFakeTable(heldAt("a", 1, at(10*time.Second))))
 	for range cap(a.states.turns) {
 		a.states.begin(t.Context())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w := httptest.NewRecorder()
-	a.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/v1/engines", nil))
-	if w.Body.Len() != 0 {
-		t.Errorf("answered %s", w.Body)
+	whole := []string{"/v1/engine-states", "/v1/engines", "/v1/history?engine_id=a", "/stats", "/v1/stats", "/metrics"} // look at the whole table
+	for _, target := range whole {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", target, nil))
+		if w.Body.Len() != 0 {
+			t.Errorf("%s: answered %s", target, w.Body)
+		}
 	}
 	if w := get(t, a, "/livez"); w.Code != 200 {
 		t.Errorf("/livez: %d", w.Code)
@@ -95,8 +100,10 @@ func TestGoneBeforeItsTurn(t *testing.T) {
 	for range cap(a.states.turns) {
 		a.states.end()
 	}
-	if w := get(t, a, "/v1/engines"); w.Code != 200 {
-		t.Errorf("afterwards: %d", w.Code)
+	for _, target := range whole {
+		if w := get(t, a, target); w.Code != 200 {
+			t.Errorf("%s afterwards: %d", target, w.Code)
+		}
 	}
 }
 

@@ -138,7 +138,7 @@ func TestDescribedParameters(t *testing.T) {
 	d := readDescription(t)
 	a := newTestAPI(newFakeTable(complete("a")))
 	values := []string{"", "include", "exclude", "Include", "states", "engines", "status", "fresh", "idle", "initializing", "stale", "all",
-		"a", "0", "1", "-1", "1.5", "100000"}
+		"a", "0", "1", "-1", "1.5", "1023", "1024", "100000", "16777216", "16777217"}
 	for _, e := range a.endpoints() {
 		for _, p := range d.Paths.Value(e.path).Get.Parameters {
 			allowed := 0
@@ -206,7 +206,7 @@ func TestDescribedAnswers(t *testing.T) {
 	full.states.hold(maxHeld, func() {})
 	full.scrapes.hold(maxHeld, func() {})
 	full.hub.stop()
-	for _, path := range []string{"/v1/engine-states", "/v1/engines", "/v1/history", "/metrics", "/v1/watch"} {
+	for _, path := range []string{"/v1/engine-states", "/v1/engines", "/v1/history", "/metrics", "/stats", "/v1/stats", "/v1/watch"} {
 		w := get(t, full, path+map[string]string{"/v1/history": "?engine_id=http://a:8000"}[path])
 		if w.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d", path, w.Code)
@@ -239,7 +239,7 @@ func TestDescribedEvents(t *testing.T) {
 	}
 	seen := map[string]int{}
 	inWorld(t, func(t *testing.T, w *world) {
-		queries := []string{"", "?fields=engines", "?stale=include", "?stale=include&fields=engines"}
+		queries := []string{"", "?fields=engines", "?stale=include", "?stale=include&fields=engines", "?fields=engines&max_event_bytes=1024"}
 		var streams []*stream
 		for _, query := range queries { // of an empty table
 			streams = append(streams, w.watch(query))

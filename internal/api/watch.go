@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -16,8 +17,13 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request, query url.Values) {
 		p.write(w)
 		return
 	}
+	limit, p := parseEventLimit(query)
+	if p != nil {
+		p.write(w)
+		return
+	}
 	control := http.NewResponseController(w)
-	watcher := newWatcher(v, control.SetWriteDeadline)
+	watcher := newWatcher(v, limit, control.SetWriteDeadline)
 	if r.Method != http.MethodHead {
 		if p := a.hub.join(watcher); p != nil {
 			w.Header().Set("Retry-After", "1")
@@ -30,7 +36,7 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request, query url.Values) {
 	header := w.Header()
 	header.Set("Content-Type", watchType)
 	header.Set("X-Accel-Buffering", "no") // to nginx: pass every event on at once
-	// No chunks: an event is one write, and the stream's end the connection's.
+	// No chunks, which mean nothing here: the stream's end is the connection's.
 	header.Set("Transfer-Encoding", "identity")
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodHead {
@@ -43,17 +49,37 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request, query url.Values) {
 		if e == nil {
 			return
 		}
-		_, err := w.Write(e.frame)
+		further, err := e.writeTo(w, limit)
 		_ = control.Flush() // whose error gets lost on the way; but it ends the context
 		if err != nil || r.Context().Err() != nil {
 			return // gone, or cut off
 		}
 		a.metrics.watchEvents[e.kind].Inc()
+		a.metrics.watchEvents[e.kind.rest()].Add(float64(further))
 		if e.kind == eventEnd {
 			return
 		}
 		a.metrics.watchAges.merge(&e.ages)
 	}
+}
+
+// What max_event_bytes may be: room for any engine that is not made to be long, and a fleet of 10,000 in one event.
+const (
+	leastEventLimit = 1 << 10
+	mostEventLimit  = 16 << 20
+)
+
+// parseEventLimit reads the size in bytes above which events are split; 0 is none.
+func parseEventLimit(query url.Values) (limit int, p *problem) {
+	if !query.Has("max_event_bytes") {
+		return 0, nil
+	}
+	value := query.Get("max_event_bytes")
+	n, err := strconv.ParseUint(value, 10, 32)
+	if err != nil || n < leastEventLimit || n > mostEventLimit {
+		return 0, problemf(http.StatusBadRequest, "max_event_bytes is %q; allowed are %d to %d", value, leastEventLimit, mostEventLimit)
+	}
+	return int(n), nil
 }
 
 func parseVariant(query url.Values) (v variant, p *problem) {

@@ -92,11 +92,12 @@ func followTraffic(t *testing.T, w *world, random *rand.Rand) {
 	var streams [4]*stream // engines, engines with stale ones, states, states with stale ones
 	var views [2]view
 	var states [2]map[string]state.State
+	var limits [4]int // half of the time
 	join := func(i int) {
 		if streams[i] != nil {
 			streams[i].conn.Close()
 		}
-		streams[i] = w.watch("?" + []string{"fields=engines", "stale=include&fields=engines", "fields=states", "stale=include"}[i])
+		streams[i] = w.watch("?" + []string{"fields=engines", "stale=include&fields=engines", "fields=states", "stale=include"}[i] + limited(&limits[i], random))
 		if i < 2 {
 			views[i] = view{}
 		} else {
@@ -118,6 +119,9 @@ func followTraffic(t *testing.T, w *world, random *rand.Rand) {
 		settle(tickInterval)
 		for i, s := range streams {
 			for _, e := range s.drain() {
+				if limits[i] > 0 && e.size > limits[i] && e.engines(t) > 1 {
+					t.Fatalf("%d engines in %d bytes: %+v", e.engines(t), e.size, e)
+				}
 				if i < 2 {
 					for id, was := range views[i] { // what is stale has been dropped, here as in a client
 						if i == 0 && was.stale(e.at) {
@@ -127,7 +131,7 @@ func followTraffic(t *testing.T, w *world, random *rand.Rand) {
 					}
 					known := len(views[i])
 					views[i].take(t, e)
-					if e.name == "update" && len(views[i]) > known {
+					if e.name == "update" && limits[i] == 0 && len(views[i]) > known {
 						returned++
 					}
 				} else {
@@ -150,6 +154,14 @@ func followTraffic(t *testing.T, w *world, random *rand.Rand) {
 		}
 		s.conn.Close()
 	}
+}
+
+// limited chooses a limit, or none, and returns the parameter that asks for it.
+func limited(limit *int, random *rand.Rand) string {
+	if *limit = []int{0, 0, 1024, 4000}[random.IntN(4)]; *limit == 0 {
+		return ""
+	}
+	return fmt.Sprint("&max_event_bytes=", *limit)
 }
 
 func takeStates(t *testing.T, states map[string]state.State, e sent) {

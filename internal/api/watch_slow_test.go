@@ -158,7 +158,7 @@ func TestSnapshotsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newTestAPI(newFakeTable(heldAt("a", 1, at(10*time.Second)))).hub
 		f := &feed{hub: h, follow: h.api.table.Follow()}
-		patient := func() *watcher { return newWatcher(variant{}, func(time.Time) error { return nil }) }
+		patient := func() *watcher { return newWatcher(variant{}, 0, func(time.Time) error { return nil }) }
 		first, second := patient(), patient()
 		f.tick([]*watcher{first})
 		f.snapshots[0].next = time.Now().Add(3 * tickInterval) // it took a third of a tick

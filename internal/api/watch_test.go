@@ -337,7 +337,7 @@ func TestWatchStops(t *testing.T) {
 			s.conn.Close()
 		}
 		stalled.conn.Close()
-		if p := w.api.hub.join(newWatcher(variant{}, nil)); p == nil || p.status != 503 {
+		if p := w.api.hub.join(newWatcher(variant{}, 0, nil)); p == nil || p.status != 503 {
 			t.Errorf("%+v", p)
 		}
 	})

@@ -24,7 +24,7 @@ func newTicking(engines, watchers int, v variant) *ticking {
 	a := New(k.table, &fakeGateway{now: at(0)}, testInfo(), quietLog()).(*api)
 	k.feed = &feed{hub: a.hub, follow: a.table.Follow()}
 	for range watchers {
-		k.watchers = append(k.watchers, newWatcher(v, func(time.Time) error { return nil }))
+		k.watchers = append(k.watchers, newWatcher(v, 0, func(time.Time) error { return nil }))
 	}
 	for range 16 {
 		k.change()

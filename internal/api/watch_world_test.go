@@ -148,8 +148,9 @@ func settle(d time.Duration) {
 
 // sent is an event as a client reads it.
 type sent struct {
-	name, id, data string
-	at             time.Time
+	name, retry, id, data string
+	at                    time.Time
+	size                  int // bytes, all lines
 }
 
 // stream is a client's side of /v1/watch.
@@ -225,6 +226,7 @@ func (s *stream) read() (e sent, err error) {
 			}
 			return e, fmt.Errorf("in the middle of an event: %w", err)
 		}
+		e.size += len(line)
 		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch {
 		case line == "\n":
@@ -232,6 +234,8 @@ func (s *stream) read() (e sent, err error) {
 			return e, nil
 		case ok && name == "event" && first:
 			e.name = value
+		case ok && name == "retry" && e.name == "snapshot" && e.retry == "" && e.id == "":
+			e.retry = value
 		case ok && name == "id" && e.id == "" && e.data == "":
 			e.id = value
 		case ok && name == "data" && e.data == "":
@@ -269,11 +273,13 @@ type wireEvent[T any] struct {
 	Revision     *uint64      `json:"revision"`
 	ServerTimeMs *int64       `json:"server_time_ms"`
 	States       map[string]T `json:"states"`
+	More         bool         `json:"more"`
 }
 
 type wireRemoved struct {
 	Revision  *uint64  `json:"revision"`
 	EngineIDs []string `json:"engine_ids"`
+	More      bool     `json:"more"`
 }
 
 type wireBookmark struct {

@@ -14,6 +14,7 @@ import (
 // behind. It gets a snapshot of the moment when it is able to take one.
 type watcher struct {
 	variant  variant
+	limit    int                   // bytes of an event from which it is split; 0 = none
 	deadline func(time.Time) error // sets when a write fails; called from any goroutine
 	ready    chan struct{}         // one place: something was put in
 
@@ -38,8 +39,8 @@ const (
 	leastBacklog = 64 << 10
 )
 
-func newWatcher(v variant, deadline func(time.Time) error) *watcher {
-	return &watcher{variant: v, deadline: deadline, ready: make(chan struct{}, 1), behind: true}
+func newWatcher(v variant, limit int, deadline func(time.Time) error) *watcher {
+	return &watcher{variant: v, limit: limit, deadline: deadline, ready: make(chan struct{}, 1), behind: true}
 }
 
 // wants reports what is of use to the watcher now: a snapshot, if it has no basis for updates and could take one; else what
