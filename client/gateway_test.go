@@ -128,7 +128,11 @@ func (s *stream) send(kind string, data any) bool {
 	if err != nil {
 		panic(err)
 	}
-	return s.write(fmt.Sprintf("event: %s\nid: 1-1\ndata: %s\n\n", kind, text))
+	retry := ""
+	if kind == "snapshot" {
+		retry = "retry: 1000\n"
+	}
+	return s.write(fmt.Sprintf("event: %s\n%sid: 1-1\ndata: %s\n\n", kind, retry, text))
 }
 
 func (s *stream) write(text string) bool {

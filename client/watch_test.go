@@ -72,6 +72,36 @@ func TestEvents(t *testing.T) {
 	})
 }
 
+// TestSplitSnapshot: one that a proxy or the gateway has split, as it does when max_event_bytes is asked for, comes to the
+// same as a whole one: nobody who is in a later part is lost meanwhile, unless it is stale.
+func TestSplitSnapshot(t *testing.T) {
+	more := func(all map[string]any) map[string]any { all["more"] = true; return all }
+	watch(t, nil, func(t *testing.T, g *fakeGateway, w *Watcher) {
+		step := g.steps
+		defer close(step)
+		expect := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			if got := ids(w); !slices.Equal(got, want) {
+				t.Fatalf("%v, want %v", got, want)
+			}
+		}
+		for n := range int64(2) {
+			step <- func(s *stream) { s.send("snapshot", more(states(engine("a", 1000+n)))) }
+			expect([][]string{{"a"}, {"a", "b", "c"}}[n]...)
+			step <- func(s *stream) { s.send("update", more(states(engine("b", 1000+n)))) }
+			expect([][]string{{"a", "b"}, {"a", "b", "c"}}[n]...)
+			step <- func(s *stream) { s.send("update", states(engine("c", 1000+n))) }
+			expect("a", "b", "c")
+			for id, s := range w.States() {
+				if s.TimestampMs != 1000+n {
+					t.Errorf("%s is of %d", id, s.TimestampMs)
+				}
+			}
+		}
+	})
+}
+
 // TestLostGateway: without its gateway an engine ages by the clock here, is not shown when it is stale, and that is told.
 func TestLostGateway(t *testing.T) {
 	for name, lose := range map[string]func(*stream){

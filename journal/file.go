@@ -58,7 +58,7 @@ type file struct {
 	renamed time.Time // when the path was first seen to be another file, or none; zero if it is this one
 	kept    bool      // it was said that the open file is kept although it was renamed
 	synced  time.Time
-	dirty   bool      // written to since it was synced
+	dirty   uint64    // lines written to it since it was synced
 	retry   time.Time // nothing is written before, after a failure
 
 	nextRotation time.Time // no rotation is tried before, after one that failed
@@ -72,6 +72,7 @@ type file struct {
 	current  atomic.Pointer[os.File]   // open's, for other goroutines
 	deadline atomic.Pointer[time.Time] // of writes to what is not a regular file, after a stop
 	unsynced atomic.Bool               // the last sync failed, and it was said
+	unsafe   atomic.Uint64             // lines written, and not synced
 	errors   [Ops]atomic.Uint64
 	reopens  atomic.Uint64
 	torn     atomic.Uint64
@@ -131,15 +132,15 @@ func (f *file) hurry(deadline time.Time) {
 func (f *file) leave() {
 	left, dirty := f.open, f.dirty
 	f.current.Store(nil)
-	f.open, f.dirty = nil, false
+	f.open, f.dirty = nil, 0
 	if !left.regular {
 		left.Close()
 		return
 	}
 	left.cut()
 	f.leaving.Go(func() {
-		if dirty {
-			f.sync(left)
+		if dirty > 0 {
+			f.sync(left, dirty)
 		}
 		left.Close()
 		select {
@@ -149,8 +150,8 @@ func (f *file) leave() {
 	})
 }
 
-// sync makes what was written to a file safe from a power failure. Safe from any goroutine.
-func (f *file) sync(o *openFile) error {
+// sync makes what was written to a file, so many lines, safe from a power failure. Safe from any goroutine.
+func (f *file) sync(o *openFile, lines uint64) error {
 	if !o.regular {
 		return nil
 	}
@@ -165,6 +166,7 @@ func (f *file) sync(o *openFile) error {
 		syncDirectory(f.cfg.Path) // the file may have been created just now
 	}
 	f.unsynced.Store(false)
+	f.unsafe.Add(-lines)
 	return nil
 }
 
@@ -179,9 +181,10 @@ func (f *file) tend(now time.Time) {
 		}
 		f.checkSpace()
 	}
-	if f.cfg.SyncInterval > 0 && f.dirty && now.Sub(f.synced) >= f.cfg.SyncInterval {
-		f.synced, f.dirty = now, false
-		f.sync(f.open)
+	if f.cfg.SyncInterval > 0 && f.dirty > 0 && now.Sub(f.synced) >= f.cfg.SyncInterval {
+		dirty := f.dirty
+		f.synced, f.dirty = now, 0
+		f.sync(f.open, dirty)
 	}
 }
 
@@ -236,18 +239,27 @@ func (f *file) write(lines []byte, n uint64) (size int, written uint64, why drop
 	if err == nil {
 		size, err = f.open.Write(lines)
 		f.size += int64(size)
-		f.dirty = f.dirty || size > 0
 	}
 	if err == nil {
+		f.wrote(n)
 		f.recovered()
 		return size, n, 0
 	}
 	whole := bytes.LastIndexByte(lines[:size], '\n') + 1
 	written = uint64(bytes.Count(lines[:whole], []byte{'\n'}))
 	f.lost += n - written
+	f.wrote(written)
 	f.failed(size-whole, err)
 	f.fail(OpWrite, err)
 	return whole, written, dropError
+}
+
+// wrote notes lines that the file has, and that a power failure may take from it.
+func (f *file) wrote(lines uint64) {
+	if f.open.regular { // nothing else is ever synced
+		f.dirty += lines
+		f.unsafe.Add(lines)
+	}
 }
 
 // failed tidies up after a write that failed and left so many bytes of a line.
@@ -315,8 +327,8 @@ func (f *file) close() error {
 	var err error
 	if f.open != nil {
 		f.open.cut() // or the next start does it
-		if f.dirty {
-			err = f.sync(f.open)
+		if f.dirty > 0 {
+			err = f.sync(f.open, f.dirty)
 		}
 		f.current.Store(nil)
 		err = errors.Join(err, f.open.Close())

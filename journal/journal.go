@@ -60,6 +60,7 @@ type Journal struct {
 // nothing is being appended.
 type Counters struct {
 	Written      uint64        // lines in the file
+	Unsynced     uint64        // of these, the ones that a power failure may take away: not synced, or in vain
 	Bytes        uint64        // bytes in the file
 	DroppedRing  uint64        // lines dropped for want of room, because the writer was behind
 	DroppedError uint64        // lines dropped because the file did not take them
@@ -197,6 +198,7 @@ func (j *Journal) Counters() Counters {
 	for op := range c.Errors {
 		c.Errors[op] = j.file.errors[op].Load()
 	}
+	c.Unsynced = j.file.unsafe.Load()
 	c.Reopens, c.Torn = j.file.reopens.Load(), j.file.torn.Load()
 	if oldest := j.oldest.Load(); oldest != 0 && c.Queued > 0 {
 		c.Lag = max(time.Since(time.Unix(0, oldest)), 0)

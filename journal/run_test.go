@@ -111,9 +111,14 @@ func TestStopSaysWhatIsNotSafe(t *testing.T) {
 		h := newHarness(t, 1)
 		stop := h.start()
 		synctest.Wait()
+		h.put(0, arrival, 0, 3)
+		later(flushInterval)
 		h.file.open.Close()
 		if err := stop(); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("error %v", err)
+		}
+		if c := h.account(3, h.content()); c.Written != 3 || c.Unsynced != 3 {
+			t.Errorf("%+v", c)
 		}
 	})
 }

@@ -29,7 +29,8 @@ const (
 	slowestAgent = 2500 * time.Millisecond
 
 	// endLimit is how long the end may take once nothing is received any more: writing out a full queue takes a slow disk
-	// a second. A file system that does not answer at all (a dead server's) is not waited for.
+	// a second, and its sync as long. A disk that is slower, or a file system that does not answer at all (a dead
+	// server's), is not waited for.
 	endLimit = 4 * time.Second
 
 	// deafLimit is how long a reader may be failing before the gateway counts as not alive.
@@ -201,7 +202,29 @@ func (g *Gateway) Run(ctx context.Context) error {
 	case helpersErr := <-ended:
 		return errors.Join(err, helpersErr)
 	case <-time.After(endLimit):
-		return errors.Join(err, errors.New("the state log's disk does not answer: its last lines are lost"))
+		return errors.Join(err, g.unfinished())
+	}
+}
+
+// unfinished says what is wrong with an end that was not waited for. Only the log can be slow: its lines that are not
+// written are lost with the process; those that are written, with the power only.
+func (g *Gateway) unfinished() error {
+	if g.journal == nil {
+		return fmt.Errorf("not ended within %v", endLimit)
+	}
+	return unfinished(g.journal.Counters())
+}
+
+func unfinished(c journal.Counters) error {
+	switch {
+	case c.Queued > 0:
+		return fmt.Errorf("state log: the disk has not taken all within %v: %d lines are lost; another %d are written, but not synced",
+			endLimit, c.Queued, c.Unsynced)
+	case c.Unsynced > 0:
+		return fmt.Errorf("state log: the disk has not synced within %v: all lines are written, but a power failure now may take the last %d",
+			endLimit, c.Unsynced)
+	default:
+		return fmt.Errorf("state log: not closed within %v; all lines are written and synced", endLimit)
 	}
 }
 

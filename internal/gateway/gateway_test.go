@@ -16,6 +16,7 @@ import (
 
 	"github.com/elrar/state-gateway/internal/config"
 	"github.com/elrar/state-gateway/internal/traffic"
+	"github.com/elrar/state-gateway/journal"
 	"github.com/elrar/state-gateway/state"
 )
 
@@ -243,5 +244,28 @@ func TestPipelineDoesNotAllocate(t *testing.T) {
 	}
 	if got := testing.AllocsPerRun(1000, step); got != 0 {
 		t.Errorf("%v allocations a datagram", got)
+	}
+}
+
+// An end that is not waited for says what is lost with the process, and what only a power failure would take.
+func TestUnfinishedLog(t *testing.T) {
+	for _, c := range []struct {
+		counters journal.Counters
+		want     []string
+		never    string
+	}{
+		{journal.Counters{Written: 900, Unsynced: 40, Queued: 7}, []string{"7 lines are lost", "another 40 are written, but not synced"}, "all lines"},
+		{journal.Counters{Written: 900, Unsynced: 40}, []string{"all lines are written", "a power failure now may take the last 40"}, "lost"},
+		{journal.Counters{Written: 900}, []string{"all lines are written and synced"}, "lost"},
+	} {
+		text := unfinished(c.counters).Error()
+		for _, want := range c.want {
+			if !strings.Contains(text, want) {
+				t.Errorf("%+v: %q lacks %q", c.counters, text, want)
+			}
+		}
+		if strings.Contains(text, c.never) {
+			t.Errorf("%+v: %q", c.counters, text)
+		}
 	}
 }

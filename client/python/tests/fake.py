@@ -48,7 +48,8 @@ def state(engine_id: str, timestamp_ms: int = 1, **fields: Any) -> dict[str, Any
 
 
 def event(name: str, **data: Any) -> bytes:
-    return f"event: {name}\nid: 1-1\ndata: {json.dumps(data)}\n\n".encode()
+    retry = "retry: 1000\n" if name == "snapshot" else ""
+    return f"event: {name}\n{retry}id: 1-1\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def states_event(name: str, *engines: dict[str, Any], **data: Any) -> bytes:
