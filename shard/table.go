@@ -158,6 +158,17 @@ func (t *Table) PushInterval(engineID string) (interval time.Duration, ok bool) 
 	return state.PushInterval(s.readHistory(records[:], state.IntervalRecords), &t.cfg.Rules)
 }
 
+// LongestGap returns the longest time between two neighbouring real states of an engine with work, among the newest that
+// the table keeps; see state.LongestGap.
+func (t *Table) LongestGap(engineID string) time.Duration {
+	s := t.find(engineID)
+	if s == nil {
+		return 0
+	}
+	var records [state.GapRecords]state.Record
+	return state.LongestGap(s.readHistory(records[:], state.GapRecords), &t.cfg.Rules)
+}
+
 func (t *Table) find(engineID string) *slot {
 	hash := xxhash.Sum64String(engineID)
 	return t.part(hash).index.Load().find(hash, engineID)

@@ -49,3 +49,56 @@ func TestPushInterval(t *testing.T) {
 		}
 	}
 }
+
+func TestLongestGap(t *testing.T) {
+	merge, literal := Rules{HeartbeatMerge: true}, Rules{}
+	type record struct {
+		sent, arrived int64 // ms after the one before
+		pending       int64 // beats: a heartbeat
+	}
+	const beats = -1
+	steady := func(n int) (all []record) {
+		for range n {
+			all = append(all, record{200, 200, 5})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		name    string
+		rules   Rules
+		records []record
+		want    int64 // ms
+	}{
+		{"nothing", merge, nil, 0},
+		{"one", merge, steady(1), 0},
+		{"steady", merge, steady(20), 200},
+		{"one long step among short ones", merge, append(steady(20), record{1500, 1500, 5}, record{200, 200, 5}), 1500},
+		{"with a heartbeat in it", merge, append(steady(20), record{1100, 1100, beats}, record{400, 400, 5}), 1500},
+		{"a rest: two heartbeats", merge, append(steady(20), record{1100, 1100, beats}, record{2000, 2000, beats}, record{100, 100, 5}), 200},
+		{"a rest: nothing was pending", merge, append(steady(20), record{200, 200, 0}, record{1100, 1100, beats}, record{400, 400, 5}), 200},
+		{"work ends", merge, append(steady(20), record{1100, 1100, beats}), 200},
+		{"this host's clock steps forward", merge, append(steady(20), record{200, 5200, 5}), 200},
+		{"this host's clock steps back", merge, append(steady(20), record{200, -4800, 5}), 200},
+		{"the sender's clock steps forward", merge, append(steady(20), record{5200, 200, 5}), 200},
+		{"the sender's clock steps back", merge, append(steady(20), record{-4800, 200, 5}), 200},
+		{"a sender of another age", merge, append(steady(2), record{MaxInteger / 2, 300, 5}), 300},
+		{"long ago", merge, append([]record{{0, 0, 5}, {1500, 1500, 5}}, steady(GapRecords)...), 200},
+		{"not so long ago", merge, append([]record{{0, 0, 5}, {1500, 1500, 5}}, steady(GapRecords-2)...), 1500},
+		{"heartbeats like any other", literal, append(steady(20), record{1100, 1100, beats}, record{400, 400, 5}), 1100},
+	} {
+		var records []Record
+		sent, wall := int64(1_000_000), int64(time.Hour)
+		for _, step := range c.records {
+			sent += step.sent
+			wall += step.arrived * int64(time.Millisecond)
+			r := Record{State: load(sent, step.pending), ReceivedWall: wall}
+			if step.pending == beats {
+				r.State = beat(sent)
+			}
+			records = append(records, r)
+		}
+		if got := LongestGap(records, &c.rules); got != time.Duration(c.want)*time.Millisecond {
+			t.Errorf("%s: %v, want %d ms", c.name, got, c.want)
+		}
+	}
+}

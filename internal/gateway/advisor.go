@@ -48,6 +48,7 @@ type adviceKind uint8
 const (
 	skewAdvice adviceKind = iota
 	intervalAdvice
+	gapAdvice
 	conflictAdvice
 )
 
@@ -99,11 +100,25 @@ func (a *advisor) advise(h *state.Held, now state.Instant) {
 		a.say(advice{h.EngineID, intervalAdvice}, now, "an engine pushes so seldom that one lost datagram makes it stale",
 			slog.Float64("interval_seconds", interval.Seconds()),
 			slog.Int64("set_VLLM_STATE_GATEWAY_STALE_THRESHOLD_to", enduring(interval).Milliseconds()))
+	} else if gap := a.longestGap(h); gap > a.rules.StaleThreshold/2 {
+		a.say(advice{h.EngineID, gapAdvice}, now, "an engine with work pauses so long between two states that a heartbeat in the pause shows it as idle",
+			slog.Float64("longest_pause_seconds", gap.Seconds()),
+			slog.Int64("set_VLLM_STATE_GATEWAY_STALE_THRESHOLD_to", enduring(gap).Milliseconds()))
 	}
 }
 
+// longestGap returns the longest recent gap between the states of an engine that a heartbeat can make idle. The interval,
+// a median, does not see a long scheduling step now and then.
+func (a *advisor) longestGap(h *state.Held) time.Duration {
+	if !a.rules.HeartbeatMerge || h.HeartbeatWall == 0 {
+		return 0
+	}
+	return a.table.LongestGap(h.EngineID)
+}
+
 // enduring returns a stale threshold at which an engine that pushes at this interval outlives the loss of a datagram,
-// with half an interval to spare for delays, and which gives no cause for advice: in whole tenths of a second.
+// with half an interval to spare for delays, and which gives no cause for advice: in whole tenths of a second. Half of it
+// is more than the interval, so that no heartbeat makes the engine idle within it.
 func enduring(interval time.Duration) time.Duration {
 	const tenth = time.Second / 10
 	return (interval*5/2 + tenth - 1) / tenth * tenth

@@ -56,6 +56,7 @@ type message struct {
 	EngineID  string    `json:"engine_id"`
 	Skew      float64   `json:"skew_seconds"`
 	Interval  float64   `json:"interval_seconds"`
+	Pause     float64   `json:"longest_pause_seconds"`
 	Threshold int64     `json:"set_VLLM_STATE_GATEWAY_STALE_THRESHOLD_to"`
 	OneOfThem string    `json:"one_of_them"`
 }
@@ -150,6 +151,75 @@ func TestAdviceOnIntervals(t *testing.T) {
 		if said := a.look(t, last); len(said) != 0 || h.Status(lost, a.rules) == state.Stale {
 			t.Errorf("%v: the advice, once taken, was not enough: %+v", test.interval, said)
 		}
+	}
+}
+
+// A long scheduling step now and then is told of, though the usual interval is short: a heartbeat in it shows a loaded
+// engine as idle. An engine at rest is no such one, nor one that never beats.
+func TestAdviceOnPauses(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		pause   time.Duration
+		beats   []time.Duration // after the pause's begin
+		pending int64
+		literal bool
+		want    int64 // ms; 0 = nothing is said
+	}{
+		{"a step of 1.5 s", 1500 * time.Millisecond, []time.Duration{1100 * time.Millisecond}, 7, false, 3800},
+		{"a step in which it does not beat by chance", 1500 * time.Millisecond, nil, 7, false, 3800},
+		{"just short enough", time.Second, []time.Duration{999 * time.Millisecond}, 7, false, 0},
+		{"a rest", 4200 * time.Millisecond, []time.Duration{1100 * time.Millisecond, 3100 * time.Millisecond}, 7, false, 0},
+		{"a short rest", 1500 * time.Millisecond, []time.Duration{1100 * time.Millisecond}, 0, false, 0},
+		{"without merging", 1500 * time.Millisecond, []time.Duration{1100 * time.Millisecond}, 7, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rules := usualRules()
+			rules.HeartbeatMerge = !c.literal
+			a := &advised{}
+			table := shard.New(shard.Config{MaxEngines: 10, History: 100, Rules: rules})
+			a.advisor = newAdvisor(table, &rules, slog.New(slog.NewJSONHandler(&a.output, nil)))
+			at := time.Duration(0)
+			send := func(id string, at time.Duration, s state.State) {
+				s.EngineID, s.TimestampMs = id, wallStart.Add(at).UnixMilli()
+				table.Apply(&s, one, after(at))
+			}
+			heartbeat := state.State{SchedulingMode: "latency_optimized", KVCacheFreeBlocks: state.Unknown, KVCacheTotalBlocks: state.Unknown}
+			real := state.State{SchedulingMode: "balanced", PendingTokensTotal: c.pending, EngineCapacity: 1}
+			push := func(n int) {
+				for range n {
+					send("a", at, real)
+					send("never beats", at, real)
+					at += 200 * time.Millisecond
+				}
+			}
+			send("a", at, heartbeat)
+			at += 10 * time.Millisecond
+			push(20)
+			at -= 200 * time.Millisecond
+			for _, beat := range c.beats {
+				send("a", at+beat, heartbeat)
+			}
+			shown, _ := table.Get("a")
+			if at += c.pause; shown.Idle != (c.want != 0 && c.beats != nil || !c.literal && (c.pending == 0 || len(c.beats) > 1)) {
+				t.Errorf("in the pause it was idle: %v", shown.Idle)
+			}
+			push(10)
+			said := a.look(t, at)
+			if c.want == 0 {
+				if len(said) != 0 {
+					t.Errorf("said %+v", said)
+				}
+				return
+			}
+			if len(said) != 1 || said[0].EngineID != "a" || said[0].Pause != c.pause.Seconds() || said[0].Threshold != c.want {
+				t.Fatalf("said %+v", said)
+			}
+			rules.StaleThreshold = time.Duration(c.want) * time.Millisecond
+			clear(a.said)
+			if said := a.look(t, at); len(said) != 0 {
+				t.Errorf("the advice, once taken, was not enough: %+v", said)
+			}
+		})
 	}
 }
 
