@@ -101,7 +101,7 @@ func (e *Engine) ReceiveBuffers() []int {
 }
 
 // Run reads until ctx is done and then what is still queued, DrainLimit at most. handler makes each reader's own
-// handler; it is called before anything is read. Run returns nil after a drain, or the error of a reader that could
+// handler, one after the other; it is called before that reader reads anything, while others may read already. Run returns nil after a drain, or the error of a reader that could
 // not go on, in which case the others were stopped too: it never returns while a reader still runs.
 func (e *Engine) Run(ctx context.Context, handler func(reader int) Handler) error {
 	group, ctx := errgroup.WithContext(ctx)

@@ -30,9 +30,13 @@ const (
 	// arrival to file; a quarter of it leaves room for a slow write and a busy machine.
 	flushInterval = 50 * time.Millisecond
 
-	// QueueBytes bounds the memory of one appender's queue: at the rated 5,000 lines/s of 330 bytes on one socket it
-	// bridges a stall of the disk of 10 s, and four of them fit into a container of 256 MiB beside the table.
+	// QueueBytes bounds the lines in one appender's queue: at the rated 5,000 lines/s of 330 bytes on one socket it
+	// bridges a stall of the disk of 10 s.
 	QueueBytes = 16 << 20
+
+	// QueueMemory is what a full queue takes of memory: 256 segments of 72 KiB, 18 MiB. Four of them, 72 MiB, fit into a
+	// container of 256 MiB beside the table.
+	QueueMemory = QueueBytes / segmentSize * segmentMemory
 
 	// spareSegments is how many empty segments an appender keeps: at saturation a writer that keeps up on the whole has
 	// some 20 of them at once, and what it does not have to give to the collector needs no collection.
@@ -49,7 +53,7 @@ type Journal struct {
 	out      []byte // lines of several appenders, merged, not yet written
 	outLines uint64
 
-	oldest atomic.Int64 // when the oldest line that waits was read, Unix ns; 0 = none when last looked
+	oldest atomic.Int64 // when the oldest line that the writer has found waiting was read, Unix ns; 0 = none when last looked
 	behind atomic.Bool  // lines are being dropped for want of room
 
 	mu       sync.Mutex
@@ -69,7 +73,7 @@ type Counters struct {
 	Errors       [Ops]uint64   // failed operations
 	Reopens      uint64        // times that the writer went on in another file
 	Torn         uint64        // torn last lines cut off
-	Lag          time.Duration // age of the oldest line that waits to be written; 0 = none waits
+	Lag          time.Duration // age of the oldest line that the writer has found waiting; 0 = none
 }
 
 // New opens the file and returns a journal that writes to it. The error is a *HeldError or a *ForeignError; any other

@@ -41,12 +41,13 @@ func (s *source) recycle(done *segment) {
 	s.appender.free.push(done)
 }
 
-// drain writes what was committed before it looks the last time: chunk by chunk in the order in which they were read, whichever
-// appenders they come from, so that an engine's lines stay in order when its sender changes from one socket to another.
+// drain writes what was committed before it looks the last time, but for what was read after a batch that is still in a
+// reader's hands: chunk by chunk in the order in which they were read, whichever appenders they come from, so that an
+// engine's lines stay in order when its sender changes from one socket to another.
 //
 // It looks twice before it takes. An appender may be given an older chunk just after its turn in the first look, while
 // another one's newer chunk is still to be seen there; but what was committed before a chunk is seen in the look after.
-// And a batch that was read earlier than a chunk may still be in the hands of a reader that has lost its processor: the
+// A batch that was read earlier than a chunk may still be in the hands of a reader that has lost its processor: the
 // chunk waits for it.
 func (j *Journal) drain() {
 	first, _ := j.look()
@@ -64,7 +65,9 @@ func (j *Journal) drain() {
 	j.oldest.Store(0)
 }
 
-// look returns the source whose next chunk was read first, or nil, and when the next best one's was.
+// look returns the source whose next chunk was read first, and until when what follows in it may be taken with it: when
+// the next best one was read, or a batch in hand. It returns nil if there is no chunk, or if the first must wait for a
+// batch in hand.
 func (j *Journal) look() (first *source, bound int64) {
 	read := int64(math.MaxInt64) // of first
 	bound = math.MaxInt64
@@ -124,7 +127,8 @@ func (j *Journal) flush() {
 	j.out, j.outLines = j.out[:0], 0
 }
 
-// write writes whole lines and settles every line taken so far: it is in the file, or counted as dropped.
+// write writes whole lines, n of them and all that are taken and not settled, and settles them: each is in the file, or
+// counted as dropped.
 func (j *Journal) write(lines []byte, n uint64) {
 	bytes, written, why := j.file.write(lines, n)
 	j.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // lineSize returns the size of the line of a numbered state.
@@ -175,5 +176,13 @@ func TestNothingToWrite(t *testing.T) {
 	h.drain()
 	if c := h.Counters(); c != (Counters{}) {
 		t.Errorf("%+v", c)
+	}
+}
+
+// A segment takes as much memory as is said, from which whoever sizes a container reckons.
+func TestSegmentMemory(t *testing.T) {
+	const page = 8 << 10 // what large objects are rounded up to
+	if size := (unsafe.Sizeof(segment{}) + page - 1) / page * page; size != segmentMemory || QueueMemory != 18<<20 {
+		t.Errorf("a segment takes %d bytes, a queue %d", size, QueueMemory)
 	}
 }

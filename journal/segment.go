@@ -6,6 +6,10 @@ import "sync/atomic"
 // Larger ones save little, since a write of 64 KiB costs far more than its system call, and stay less in the cache.
 const segmentSize = 64 << 10
 
+// segmentMemory is what a segment takes of memory: its bytes, 5 KiB of chunks, and what the allocator rounds up to pages of
+// 8 KiB.
+const segmentMemory = 72 << 10
+
 // chunksPerSegment bounds the commits of one segment. A chunk has at least one line, and the shortest line (compact
 // JSON, one-character strings, zeros) has 213 bytes: 64 KiB / 213 B = 307. An appender that runs out of chunks before
 // it runs out of bytes goes on to the next segment.

@@ -16,7 +16,7 @@ const program = 24 << 20
 func Memory(s config.Settings) uint64 {
 	perSocket := 2*uint64(s.ReceiveBuffer) + uint64(s.BatchSize)*uint64(s.MaxDatagram)
 	if s.EnableLog {
-		perSocket += journal.QueueBytes
+		perSocket += journal.QueueMemory
 	}
 	return program + shard.Config{MaxEngines: s.MaxEngines, History: s.History}.Bytes() + uint64(s.Workers)*perSocket
 }

@@ -30,7 +30,8 @@ type pipeline struct {
 	applied uint64
 }
 
-// pipelineCounters are one reader's, added to once a batch. The padding keeps them off the lines of other readers'.
+// pipelineCounters are one reader's. What is usual, applied, is added to once a batch; the others at each datagram. The
+// padding keeps them off the lines of other readers'.
 type pipelineCounters struct {
 	_        [128]byte
 	applied  atomic.Uint64
