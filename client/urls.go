@@ -60,6 +60,7 @@ func parseURL(text string) (*url.URL, error) {
 	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
 		return nil, fmt.Errorf("%q is no gateway's URL: its port is not from 1 to 65535", shown)
 	}
+	u.ForceQuery = false // of a ? with nothing behind it
 	return u, nil
 }
 

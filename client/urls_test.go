@@ -67,7 +67,7 @@ func TestWatchURLs(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	w, err := Watch(ctx, ",http://[::1]:8080/behind/a/proxy/, ,https://gateway.example:65535, http://[::1]:8080/behind/a/proxy/,http://h:,http://h/@,")
+	w, err := Watch(ctx, ",http://[::1]:8080/behind/a/proxy/, ,https://gateway.example:65535, http://[::1]:8080/behind/a/proxy/,http://h:,http://h/@,http://q?,")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestWatchURLs(t *testing.T) {
 	for _, f := range w.followers {
 		got = append(got, strings.TrimSuffix(f.stream, "/v1/watch?fields=engines&stale=include"))
 	}
-	if want := []string{"http://[::1]:8080/behind/a/proxy", "https://gateway.example:65535", "http://h:", "http://h/@"}; !reflect.DeepEqual(got, want) {
+	if want := []string{"http://[::1]:8080/behind/a/proxy", "https://gateway.example:65535", "http://h:", "http://h/@", "http://q"}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%q", got)
 	}
 }
