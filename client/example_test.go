@@ -92,11 +92,11 @@ func ExampleWatcher_Engines() {
 		fmt.Printf("%s is %s and stale after %v of silence\n", e.EngineID, e.Status, e.StaleAfter)
 	}
 	for _, g := range w.Gateways() {
-		fmt.Println("connected:", g.Connected, "problem:", g.Problem)
+		fmt.Println("reached:", g.Streams > 0) // g.Connected says whether it is now, g.Problem why not
 	}
 	// Output:
-	// 10.0.0.1:8000 is fresh and stale after 2s of silence
-	// connected: true problem: <nil>
+	// 10.0.0.1:8000 is fresh and stale after 1m0s of silence
+	// reached: true
 }
 
 // Settings are checked before anything is started.
@@ -124,5 +124,5 @@ func event(name, engines string) string {
 }
 
 func engine(id string, pending int) string {
-	return fmt.Sprintf(`%q: {"engine_id": %[1]q, "timestamp_ms": 1767225600000, "latency_pred_ms": 20.5, "scheduling_mode": "balanced", "pending_tokens_total": %d, "kv_cache_free_blocks": 10, "kv_cache_total_blocks": 20, "engine_capacity": 59000.0, "status": "fresh", "age_ms": 0, "stale_after_ms": 2000, "load_timestamp_ms": 1767225600000}`, id, pending)
+	return fmt.Sprintf(`%q: {"engine_id": %[1]q, "timestamp_ms": 1767225600000, "latency_pred_ms": 20.5, "scheduling_mode": "balanced", "pending_tokens_total": %d, "kv_cache_free_blocks": 10, "kv_cache_total_blocks": 20, "engine_capacity": 59000.0, "status": "fresh", "age_ms": 0, "stale_after_ms": 60000, "load_timestamp_ms": 1767225600000}`, id, pending)
 }
