@@ -205,7 +205,7 @@ func (f *follower) lost(err error, say bool) {
 		f.said = text
 		f.log.Warn("state gateway: what it told grows stale", "error", text)
 	}
-	f.table.signal()
+	f.table.lose(f.part)
 }
 
 // stamped notes when bytes came.

@@ -57,6 +57,23 @@ func (e *Engine) stale(now time.Time) bool { return now.After(e.staleAt()) }
 // known reports whether the gateway has had a real state of the engine: its capacity is not a heartbeat's 0.
 func (e *Engine) known() bool { return e.LoadTimestampMs != nil }
 
+// clone returns a copy that shares nothing with e.
+func (e *Engine) clone() Engine {
+	c := *e
+	c.LoadTimestampMs = clone(e.LoadTimestampMs)
+	c.LastHeartbeatMs = clone(e.LastHeartbeatMs)
+	c.PushIntervalMs = clone(e.PushIntervalMs)
+	c.SourceAddr = clone(e.SourceAddr)
+	return c
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	return new(*p)
+}
+
 // told is an engine object on the wire.
 type told struct {
 	Engine

@@ -10,31 +10,40 @@ import (
 // is five pushes of the usual 200 ms, and a clock that was set back is believed after three.
 const agreement = time.Second
 
-// table is what the gateways say of the engines, each in a part of its own, and which of them is believed. It is safe for
-// all goroutines; the engines in it are never changed.
-type table struct {
-	mu      sync.RWMutex
-	parts   []map[string]*Engine
-	view    map[string]*Engine // the newest of all parts
-	changed chan struct{}      // closed at the next change
+// forgetAfter is how long an engine that only lost gateways told of is held when it is stale: as long as a gateway holds
+// one that is silent (REMOVE_AFTER). Until then the gateway may come back and tell of it again.
+const forgetAfter = 5 * time.Minute
+
+// part is what one gateway says.
+type part struct {
+	engines map[string]*Engine
+	ageing  map[string]struct{} // those of engines that the gateway is not known to hold: all of them while it is lost
+	lost    bool
 }
 
-func newTable(parts int) *table {
-	t := &table{parts: make([]map[string]*Engine, parts), view: map[string]*Engine{}, changed: make(chan struct{})}
+// table is what the gateways say of the engines, each in a part of its own, and which of them is believed. It is safe for
+// all goroutines; the engines in it are never changed. The zero table has no parts and never changes.
+type table struct {
+	mu      sync.RWMutex
+	parts   []part
+	view    map[string]*Engine // the newest of all parts
+	changed chan struct{}      // closed at the next change; nil if nobody waits for it
+}
+
+// divide makes the parts, all of them empty, before anybody else has the table.
+func (t *table) divide(parts int) {
+	t.view = map[string]*Engine{}
+	t.parts = make([]part, parts)
 	for i := range t.parts {
-		t.parts[i] = map[string]*Engine{}
+		t.parts[i] = part{engines: map[string]*Engine{}, ageing: map[string]struct{}{}}
 	}
-	return t
 }
 
 // update takes the newest of some engines.
 func (t *table) update(part int, engines map[string]*told) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for id, e := range engines {
-		t.parts[part][id] = &e.Engine
-		t.publish(id)
-	}
+	t.take(part, engines)
 	t.notify()
 }
 
@@ -43,16 +52,13 @@ func (t *table) update(part int, engines map[string]*told) {
 func (t *table) replace(part int, engines map[string]*told, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for id, e := range t.parts[part] {
-		if engines[id] == nil && e.stale(now) {
-			delete(t.parts[part], id)
-			t.publish(id)
-		}
+	p := &t.parts[part]
+	p.lost = false
+	for id := range p.engines {
+		p.ageing[id] = struct{}{}
 	}
-	for id, e := range engines {
-		t.parts[part][id] = &e.Engine
-		t.publish(id)
-	}
+	t.take(part, engines)
+	t.forget(part, now)
 	t.notify()
 }
 
@@ -61,10 +67,73 @@ func (t *table) remove(part int, ids []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, id := range ids {
-		delete(t.parts[part], id)
-		t.publish(id)
+		t.drop(part, id)
 	}
 	t.notify()
+}
+
+// lose notes that a gateway tells nothing any more.
+func (t *table) lose(part int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := &t.parts[part]
+	p.lost = true
+	for id := range p.engines {
+		p.ageing[id] = struct{}{}
+	}
+	t.notify()
+}
+
+// age does what time alone does between two moments: engines turn stale, and some are forgotten.
+func (t *table) age(from, to time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := false
+	for i := range t.parts {
+		changed = t.forget(i, to) || changed
+	}
+	for _, e := range t.view {
+		if changed {
+			break
+		}
+		changed = e.stale(to) && !e.stale(from)
+	}
+	if changed {
+		t.notify()
+	}
+}
+
+// take is update for those with the lock.
+func (t *table) take(part int, engines map[string]*told) {
+	p := &t.parts[part]
+	for id, e := range engines {
+		p.engines[id] = &e.Engine
+		delete(p.ageing, id)
+		t.publish(id)
+	}
+}
+
+// forget drops what a gateway does not hold and is stale; what a lost one told, some time later. It reports whether there
+// was any. The caller holds the lock.
+func (t *table) forget(part int, now time.Time) (any bool) {
+	p := &t.parts[part]
+	if p.lost {
+		now = now.Add(-forgetAfter)
+	}
+	for id := range p.ageing {
+		if p.engines[id].stale(now) {
+			t.drop(part, id)
+			any = true
+		}
+	}
+	return any
+}
+
+// drop takes an engine from a part. The caller holds the lock.
+func (t *table) drop(part int, id string) {
+	delete(t.parts[part].engines, id)
+	delete(t.parts[part].ageing, id)
+	t.publish(id)
 }
 
 // publish makes the view of an engine what the parts say of it. The caller holds the lock.
@@ -72,7 +141,7 @@ func (t *table) publish(id string) {
 	var space [4]*Engine
 	said := space[:0]
 	for _, part := range t.parts {
-		if e := part[id]; e != nil {
+		if e := part.engines[id]; e != nil {
 			said = append(said, e)
 		}
 	}
@@ -125,8 +194,10 @@ func (e *Engine) newerThan(other *Engine) bool {
 
 // notify tells whoever waits that something has changed. The caller holds the lock.
 func (t *table) notify() {
-	close(t.changed)
-	t.changed = make(chan struct{})
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
 }
 
 // signal is notify for those without the lock.
@@ -136,14 +207,12 @@ func (t *table) signal() {
 	t.notify()
 }
 
-// active returns how many engines are not stale.
-func (t *table) active(now time.Time) (n int) {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	for _, e := range t.view {
-		if !e.stale(now) {
-			n++
-		}
+// next returns a channel that is closed at the next change.
+func (t *table) next() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changed == nil {
+		t.changed = make(chan struct{})
 	}
-	return n
+	return t.changed
 }

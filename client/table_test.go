@@ -45,7 +45,8 @@ func TestNewest(t *testing.T) {
 
 // TestParts: an engine goes when no gateway has it any more.
 func TestParts(t *testing.T) {
-	tab := newTable(2)
+	var tab table
+	tab.divide(2)
 	now := time.Now()
 	say := func(part int, timestampMs int64) {
 		tab.update(part, map[string]*told{"a": {Engine: Engine{State: State{EngineID: "a", TimestampMs: timestampMs}, Heard: now, StaleAfter: time.Second}}})

@@ -3,86 +3,79 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 )
 
-// Option changes how Watch works.
+// Option changes how Watch works. A nil one changes nothing.
 type Option func(*Watcher)
 
-// IncludeStale shows engines although they are stale.
+// IncludeStale shows engines although they are stale, until their gateway removes them. One that a restarted gateway does not
+// know goes when it is stale; one that only lost gateways told of, when it has been stale for 5 minutes.
 func IncludeStale() Option { return func(w *Watcher) { w.includeStale = true } }
 
-// Logger receives a line when a gateway fails, when it fails in another way, and when it is followed again. Without it
-// nothing is logged.
+// Logger receives a line when a gateway fails, when it fails in another way, and when it is followed again. Without it, or
+// with nil, nothing is logged.
 func Logger(log *slog.Logger) Option { return func(w *Watcher) { w.log = log } }
 
-// Transport makes the connections, for TLS settings of a site's own. The default uses no proxy and waits a second for a
-// connection.
+// Transport makes the connections, for TLS settings of a site's own. The default, which is nil's as well, uses no proxy and
+// waits a second for a connection.
 func Transport(t http.RoundTripper) Option { return func(w *Watcher) { w.transport = t } }
 
 // Watcher keeps what one gateway or several tell of the engines. Its methods are safe for all goroutines, only look at
-// memory, and return copies that are the caller's own.
+// memory, and return copies that are the caller's own. The zero Watcher follows nothing: it has no engines, and no gateways.
 type Watcher struct {
 	includeStale bool
 	log          *slog.Logger
 	transport    http.RoundTripper
 
-	table     *table
+	table     table
 	followers []*follower
 	running   sync.WaitGroup
 }
 
 // Watch follows the gateway at a URL such as http://127.0.0.1:8080, until ctx is done: in the background, from the first
 // moment, and whatever becomes of the gateway. Several URLs, with commas between, are several gateways that hear the same
-// engines; the newest state of each engine wins. The error says that a URL is none.
+// engines; the newest state of each engine wins. The error says that a URL is none, or that ctx is nil.
 func Watch(ctx context.Context, urls string, options ...Option) (*Watcher, error) {
-	w := &Watcher{log: slog.New(slog.DiscardHandler), transport: defaultTransport()}
+	if ctx == nil {
+		return nil, errors.New("the context is nil")
+	}
+	bases, err := ParseURLs(urls)
+	if err != nil {
+		return nil, err
+	}
+	w := &Watcher{}
 	for _, option := range options {
-		option(w)
+		if option != nil {
+			option(w)
+		}
+	}
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
+	}
+	if w.transport == nil {
+		w.transport = defaultTransport()
 	}
 	client := &http.Client{Transport: w.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for _, text := range strings.Split(urls, ",") {
-		base, err := parseURL(strings.TrimSpace(text))
-		if err != nil {
-			return nil, err
-		}
-		w.followers = append(w.followers, &follower{
+	w.table.divide(len(bases))
+	for part, base := range bases {
+		f := &follower{
 			// All engines, since one turns stale here by itself, and as engine objects, which have the ages.
 			stream: base.JoinPath("/v1/watch").String() + "?fields=engines&stale=include",
 			client: client,
 			log:    w.log.With("gateway", base.String()),
-			part:   len(w.followers),
+			table:  &w.table,
+			part:   part,
 			status: GatewayStatus{URL: base.String()},
-		})
-	}
-	w.table = newTable(len(w.followers))
-	for _, f := range w.followers {
-		f.table = w.table
+		}
+		w.followers = append(w.followers, f)
 		w.running.Go(func() { f.run(ctx) })
 	}
 	w.running.Go(func() { w.watchAges(ctx) })
 	return w, nil
-}
-
-func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		var why *url.Error
-		if errors.As(err, &why) {
-			err = why.Err // without the text, which is in ours
-		}
-		return nil, fmt.Errorf("%q is no gateway's URL: %w", text, err)
-	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%q is no gateway's URL: it is one such as http://127.0.0.1:8080, without user, query and fragment", text)
-	}
-	return u, nil
 }
 
 // States returns the states of the engines that are not stale, by engine_id.
@@ -120,7 +113,7 @@ func (w *Watcher) Engines() []Engine {
 		if !w.shows(e, now) {
 			continue
 		}
-		shown := *e
+		shown := e.clone()
 		if e.stale(now) {
 			shown.Status = Stale
 		}
@@ -142,28 +135,24 @@ func (w *Watcher) shows(e *Engine, now time.Time) bool { return w.includeStale |
 //
 // Changes come at most every 50 ms from each gateway, however many engines there are.
 func (w *Watcher) Changed() <-chan struct{} {
-	w.table.mu.RLock()
-	defer w.table.mu.RUnlock()
-	return w.table.changed
+	return w.table.next()
 }
 
-// agesInterval is how soon it is told that an engine has turned stale here.
+// agesInterval is how soon it is told that an engine has turned stale here, or is forgotten.
 const agesInterval = 100 * time.Millisecond
 
-// watchAges tells of engines that turn stale: nothing arrives then that would.
+// watchAges tells of what time alone does: nothing arrives then that would.
 func (w *Watcher) watchAges(ctx context.Context) {
 	tick := time.NewTicker(agesInterval)
 	defer tick.Stop()
-	active := 0
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if n := w.table.active(now); n != active {
-				active = n
-				w.table.signal()
-			}
+			w.table.age(last, now)
+			last = now
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -338,30 +337,11 @@ func TestLate(t *testing.T) {
 	})
 }
 
-// TestWatchURLs: bad ones are refused at once, by a text that shows them.
-func TestWatchURLs(t *testing.T) {
-	for _, urls := range []string{"", "127.0.0.1:8080", "ftp://h", "http://", "http://u:p@h", "http://h?x=1", "http://h#x", "http://h,", "http://h:port", "http://a b"} {
-		if _, err := Watch(t.Context(), urls); err == nil {
-			t.Errorf("%q is accepted", urls)
-		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	w, err := Watch(ctx, "http://[::1]:8080/behind/a/proxy/, https://gateway.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.Wait()
-	if got := []string{w.followers[0].stream, w.followers[1].stream}; !reflect.DeepEqual(got, []string{
-		"http://[::1]:8080/behind/a/proxy/v1/watch?fields=engines&stale=include", "https://gateway.example/v1/watch?fields=engines&stale=include"}) {
-		t.Errorf("%q", got)
-	}
-}
-
 // TestReadersAndWriter has many readers at once with events; the race detector looks on.
 func TestReadersAndWriter(t *testing.T) {
-	tab := newTable(2)
-	w := &Watcher{table: tab}
+	w := &Watcher{}
+	tab := &w.table
+	tab.divide(2)
 	var running sync.WaitGroup
 	stop := make(chan struct{})
 	for range 4 {
@@ -393,4 +373,22 @@ func TestReadersAndWriter(t *testing.T) {
 	}
 	close(stop)
 	running.Wait()
+}
+
+// TestEachStaleTold: an engine that turns stale is told of although another one comes at the same time.
+func TestEachStaleTold(t *testing.T) {
+	watch(t, func(w http.ResponseWriter, r *http.Request) {
+		s := begin(w, r)
+		s.send("snapshot", states(engine("a", 1)))
+		s.pause(1950 * time.Millisecond)
+		s.send("update", states(engine("b", 1)))
+		s.bookmarks()
+	}, func(t *testing.T, g *fakeGateway, w *Watcher) {
+		begin := time.Now()
+		await(w, func() bool { return slices.Equal(ids(w), []string{"a", "b"}) })
+		await(w, func() bool { return slices.Equal(ids(w), []string{"b"}) })
+		if took := time.Since(begin); took > 2*time.Second+agesInterval {
+			t.Errorf("told after %v", took)
+		}
+	})
 }

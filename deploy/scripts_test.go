@@ -36,7 +36,8 @@ func startScript(t *testing.T, args []string, settings ...string) *exec.Cmd {
 // The script shows what it starts, becomes a gateway that takes the guide's test, and ends as one.
 func TestStartScript(t *testing.T) {
 	cmd := startScript(t, []string{here(t, "config_examples/unicast.env"), "--udp-port=0"},
-		"LOG_FILE=engine_states.jsonl", "HTTP_ADDRESS=127.0.0.1:0", "MESSAGE_FORMAT=json")
+		"LOG_FILE=engine_states.jsonl", "HTTP_ADDRESS=127.0.0.1:0", "MESSAGE_FORMAT=json",
+		"URL=http://127.0.0.1:8080", "INCLUDE_STALE=true", "FILL_CAPACITY=1000") // the last three are the routers', of a shared file
 	var stdout strings.Builder
 	cmd.Stdout = &stdout
 	gateway := start(t, cmd)

@@ -70,6 +70,18 @@ state-gateway: unknown setting "VLLM_STATE_GATEWAY_UPD_PORT"; the nearest known 
 	}
 }
 
+// TestCheckConfigClientNames: what the clients of a gateway read is known, and proposed for what is spelt like it.
+func TestCheckConfigClientNames(t *testing.T) {
+	if got := runBinary(t, env("URL=http://127.0.0.1:8080", "INCLUDE_STALE=true", "FILL_CAPACITY=1000"), "check-config"); got.code != 0 || got.stderr != "" {
+		t.Errorf("%+v", got)
+	}
+	got := runBinary(t, env("FILL_CAPACTY=1000"), "check-config")
+	const want = "state-gateway: unknown setting \"VLLM_STATE_GATEWAY_FILL_CAPACTY\"; the nearest known name is VLLM_STATE_GATEWAY_FILL_CAPACITY\n"
+	if got.code != 78 || got.stderr != want {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestCheckConfigWarns(t *testing.T) {
 	got := runBinary(t, env("NETWORK_MODE=broadcast", "WORKERS=4"), "check-config")
 	if got.code != 0 || line(got.stdout, "WORKERS") != "1 (environment)" ||

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/url"
 	"os"
 	"time"
 
@@ -15,16 +14,13 @@ import (
 
 type doctorCommand struct {
 	config.Flags
-	URL  string        `name:"url" placeholder:"http://127.0.0.1:8080" help:"The gateway to ask; by default the one at the HTTP address."`
+	URL  *gatewayURL   `name:"url" placeholder:"http://127.0.0.1:8080" help:"The gateway to ask; by default the one at the HTTP address."`
 	For  time.Duration `default:"3s" help:"How long to watch what arrives."`
 	JSON bool          `name:"json" help:"Write the findings as JSON."`
 }
 
 // Validate refuses what kong, which calls it, lets through.
 func (c *doctorCommand) Validate() error {
-	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		return errors.New("--url must be like http://host:port")
-	}
 	if c.For <= 0 {
 		return errors.New("--for must be more than 0")
 	}
@@ -40,9 +36,10 @@ func (c *doctorCommand) Run(command *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg := doctor.Config{Settings: settings, Unknown: config.UnknownNames(os.Environ()), Place: doctor.Look(os.Getenv), URL: c.URL, For: c.For}
-	if cfg.URL == "" {
-		cfg.URL = "http://" + reachable(settings.HTTPAddress)
+	cfg := doctor.Config{Settings: settings, Unknown: config.UnknownNames(os.Environ()), Place: doctor.Look(os.Getenv), For: c.For}
+	cfg.URL = "http://" + reachable(settings.HTTPAddress)
+	if c.URL != nil {
+		cfg.URL = c.URL.String()
 	}
 	flags := givenFlags(command)
 	for _, v := range settings.Values() {

@@ -281,7 +281,7 @@ func TestTopPrints(t *testing.T) {
 	if got.code != 1 || got.stdout != "" || strings.Count(got.stderr, "\n") != 1 || !strings.Contains(got.stderr, "connection refused") {
 		t.Errorf("no gateway: %+v", got)
 	}
-	if got := runBinary(t, nil, "top", "--url", "gateway"); got.code != 64 || !strings.Contains(got.stderr, "no gateway's URL") {
+	if got := runBinary(t, nil, "top", "--url", "gateway"); got.code != 64 || !strings.Contains(got.stderr, "did you mean http://gateway?") {
 		t.Errorf("no URL: %+v", got)
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -39,8 +38,14 @@ func exitCode(err error) int {
 
 // usageError returns kong's error, which may quote the command line, as one line and a hint.
 func usageError(err error) error {
+	const hint = "state-gateway --help"
 	text := oneLine(err.Error())
-	return &exitError{exitUsage, fmt.Errorf("%s; see state-gateway --help", text)}
+	if strings.HasSuffix(text, "?") {
+		text += " See " + hint
+	} else {
+		text += "; see " + hint
+	}
+	return &exitError{exitUsage, errors.New(text)}
 }
 
 // oneLine returns text with everything unprintable in it escaped, line breaks and terminal codes too.

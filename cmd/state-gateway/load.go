@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"strconv"
 	"time"
@@ -22,7 +21,7 @@ type loadCommand struct {
 	GSO     bool          `help:"Let the kernel cut the datagrams out of larger ones (UDP segmentation offload, Linux)."`
 	Shape   traffic.Shape `default:"usual" enum:"usual,compact,shuffled,mixed" help:"How the JSON is written: usual, compact, shuffled or mixed."`
 	Invalid *float64      `placeholder:"PERCENT" help:"How much of a mixed load is invalid (10)."`
-	Gateway *url.URL      `placeholder:"URL" help:"HTTP address of the gateway, to reconcile what was sent with what it counted."`
+	Gateway *gatewayURL   `placeholder:"URL" help:"HTTP address of the gateway, to reconcile what was sent with what it counted."`
 }
 
 const (
@@ -50,14 +49,6 @@ func (c *loadCommand) Validate() error {
 		return errors.New("--invalid is for --shape=mixed only")
 	case c.Invalid != nil && !(*c.Invalid >= 0 && *c.Invalid <= 100):
 		return errors.New("--invalid must be from 0 to 100 (percent)")
-	}
-	return checkGateway(c.Gateway)
-}
-
-// checkGateway returns an error unless --gateway is left out or has the address of a gateway.
-func checkGateway(gateway *url.URL) error {
-	if gateway != nil && (gateway.Scheme != "http" && gateway.Scheme != "https" || gateway.Host == "") {
-		return errors.New("--gateway must be a URL such as http://127.0.0.1:8080")
 	}
 	return nil
 }

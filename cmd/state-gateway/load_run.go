@@ -32,7 +32,7 @@ func load(ctx context.Context, opts loadCommand) error {
 	defer l.Close()
 	var books *ledger
 	if opts.Gateway != nil {
-		if books, err = openLedger(ctx, statsReader(opts.Gateway)); err != nil {
+		if books, err = openLedger(ctx, statsReader(&opts.Gateway.URL)); err != nil {
 			return err
 		}
 	}

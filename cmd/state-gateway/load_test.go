@@ -21,7 +21,6 @@ import (
 func TestLoadUsage(t *testing.T) {
 	const target = "load: --target must be host:port ([…] around an IPv6 address), the port from 1 to 65535, not "
 	const rate = "--rate: must be max or more than 0 and at most 1000000000, not "
-	const gateway = "load: --gateway must be a URL such as http://127.0.0.1:8080"
 	for _, test := range []struct {
 		args string // split at spaces
 		want string
@@ -49,10 +48,9 @@ func TestLoadUsage(t *testing.T) {
 		{"--shape=mixed --invalid=-1", "load: --invalid must be from 0 to 100 (percent)"},
 		{"--shape=mixed --invalid=100.5", "load: --invalid must be from 0 to 100 (percent)"},
 		{"--shape=mixed --invalid=NaN", "load: --invalid must be from 0 to 100 (percent)"},
-		{"--gateway=127.0.0.1", gateway},
-		{"--gateway=localhost:8080", gateway},
-		{"--gateway=http://", gateway},
-		{"--gateway=", gateway},
+		{"--gateway=http://", `--gateway: "http://" is no gateway's URL: it is one such as http://127.0.0.1:8080, without user, query and fragment`},
+		{"--gateway=", "--gateway: there is no URL: a gateway's is one such as http://127.0.0.1:8080"},
+		{"--gateway=http://a,http://b", "--gateway: several URLs, and one is asked for"},
 	} {
 		got := runBinary(t, nil, append([]string{"load"}, strings.Fields(test.args)...)...)
 		if want := (result{64, "", "state-gateway: " + test.want + "; see state-gateway --help\n"}); got != want {

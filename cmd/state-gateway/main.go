@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/agnivade/levenshtein"
 	"github.com/alecthomas/kong"
 
 	"github.com/elrar/state-gateway/internal/config"
@@ -23,6 +24,8 @@ type commands struct {
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a running gateway whether it is ready."`
 	Doctor      doctorCommand      `cmd:"" help:"Find out why nothing arrives."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 func main() {
@@ -44,13 +47,36 @@ func run(args []string) error {
 	parser, err := kong.New(&commands{},
 		kong.Name("state-gateway"),
 		kong.Description("Keeps the newest state of every LLM engine, pushed by UDP, and serves it over HTTP."),
+		kong.Vars{"version": versionLine()},
+		kong.PostBuild(withoutIdleSettings),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}))
 	if err != nil {
 		return err
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return usageError(err)
+		return usageError(suggest(parser.Model.Children, args, err))
 	}
 	return command.Run()
+}
+
+// mostMistakes is how many letters a mistyped command may have wrong: as many as kong grants a flag.
+const mostMistakes = 2
+
+// suggest adds to kong's error the command that was meant by a first word that is none. Kong cannot: it takes the word for
+// an argument of the default command.
+func suggest(known []*kong.Node, args []string, err error) error {
+	if len(args) == 0 || err.Error() != "unexpected argument "+args[0] {
+		return err
+	}
+	best, least := "", mostMistakes+1
+	for _, command := range known {
+		if distance := levenshtein.ComputeDistance(args[0], command.Name); distance > 0 && distance < least {
+			best, least = command.Name, distance
+		}
+	}
+	if best == "" {
+		return err
+	}
+	return fmt.Errorf("%w, did you mean %q?", err, best)
 }

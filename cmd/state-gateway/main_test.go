@@ -81,6 +81,11 @@ func TestUsage(t *testing.T) {
 	}{
 		{[]string{"--bogus"}, "unknown flag --bogus; see state-gateway --help"},
 		{[]string{"nonsense"}, "unexpected argument nonsense; see state-gateway --help"},
+		{[]string{"demmo"}, `unexpected argument demmo, did you mean "demo"? See state-gateway --help`},
+		{[]string{"chekc-config"}, `unexpected argument chekc-config, did you mean "check-config"? See state-gateway --help`},
+		{[]string{"health"}, "unexpected argument health; see state-gateway --help"},
+		{[]string{"serve", "serve"}, "unexpected argument serve; see state-gateway --help"},
+		{[]string{"serve", "demmo"}, "unexpected argument demmo; see state-gateway --help"},
 		{[]string{"two\nlines"}, `unexpected argument two\nlines; see state-gateway --help`},
 		{[]string{"serve", "more"}, "unexpected argument more; see state-gateway --help"},
 		{[]string{"version", "more"}, "unexpected argument more; see state-gateway --help"},
@@ -113,8 +118,10 @@ func TestHelp(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	want := fmt.Sprintf("state-gateway 1.2.3 (0123abc, %s, %s/%s)\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	if got := runBinary(t, nil, "version"); got != (result{0, want, ""}) {
-		t.Errorf("%+v", got)
+	for _, args := range [][]string{{"version"}, {"--version"}, {"top", "--version"}} {
+		if got := runBinary(t, nil, args...); got != (result{0, want, ""}) {
+			t.Errorf("%q: %+v", args, got)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -34,7 +33,7 @@ type replayCommand struct {
 	Target  string      `default:"127.0.0.1:9999" placeholder:"HOST:PORT" help:"Where to send (${default})."`
 	Speed   replaySpeed `default:"1x" help:"How fast captured time goes, such as 1x, 0.5x or 10x; max is as fast as can be sent."`
 	Rate    loadRate    `default:"max" help:"Most datagrams per second, or max."`
-	Gateway *url.URL    `placeholder:"URL" help:"HTTP address of the gateway, to reconcile what was sent with what it counted."`
+	Gateway *gatewayURL `placeholder:"URL" help:"HTTP address of the gateway, to reconcile what was sent with what it counted."`
 
 	Offline  bool    `help:"Send nothing: run the capture through the gateway's own rules on the captured clock. The state log is written if --log-file names a new file."`
 	StatesAt *moment `placeholder:"TIME" help:"Send nothing: print what a router would have seen then, such as 12.5s after the first datagram, 2026-01-31T12:00:00Z, Unix time, or end."`
@@ -83,10 +82,17 @@ func (c *replayCommand) Validate(parsed *kong.Context) error {
 	case modes > 1:
 		return errors.New("--offline (or --states-at), --summary and --gateway exclude each other")
 	}
-	if err := c.checkMeaning(parsed); err != nil {
-		return err
+	return c.checkMeaning(parsed)
+}
+
+// withoutIdleSettings is for kong: it takes from the command's settings those that have an effect only in a gateway that runs.
+func withoutIdleSettings(k *kong.Kong) error {
+	for _, command := range k.Model.Children {
+		if command.Name == "replay" {
+			command.Flags = slices.DeleteFunc(command.Flags, func(f *kong.Flag) bool { return len(f.Envs) > 0 && !f.Tag.Has("offline") })
+		}
 	}
-	return checkGateway(c.Gateway)
+	return nil
 }
 
 // readOnce reports whether a file cannot be read from its start again. Of one that is not there Open tells.

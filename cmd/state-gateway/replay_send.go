@@ -51,7 +51,7 @@ func (c *replayCommand) send(ctx context.Context) error {
 	defer s.flows.Close()
 	var books *ledger
 	if c.Gateway != nil {
-		if books, err = openLedger(ctx, statsReader(c.Gateway)); err != nil {
+		if books, err = openLedger(ctx, statsReader(&c.Gateway.URL)); err != nil {
 			return errors.Join(err, in.close())
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +37,6 @@ func TestReplayUsage(t *testing.T) {
 		{"x --duplicate=101", "replay: --duplicate must be from 0 to 100 (percent)"},
 		{"x --reorder=NaN", "replay: --reorder must be from 0 to 100 (percent)"},
 		{"x --port=65536", `--port: expected a valid 16 bit uint but got "65536"`},
-		{"x --gateway=localhost:8080", "replay: --gateway must be a URL such as http://127.0.0.1:8080"},
 		{"x --offline --summary", exclude},
 		{"x --states-at=1s --gateway=http://127.0.0.1:8080", exclude},
 		{"x --summary --gateway=http://127.0.0.1:8080", exclude},
@@ -46,12 +46,37 @@ func TestReplayUsage(t *testing.T) {
 		{"x --states-at=end --rate=5", "replay: --rate" + sending},
 		{"x --stale-threshold=1000", "replay: --stale-threshold" + looking},
 		{"x --log-file=tried.jsonl --gateway=http://127.0.0.1:8080", "replay: --log-file" + looking},
-		{"x --http-address=:1 --target=127.0.0.1:9999", "replay: --http-address" + looking},
+		{"x --http-address=:1 --offline", "unknown flag --http-address"},
+		{"x --workers=2 --summary", "unknown flag --workers"},
 	} {
 		got := runBinary(t, nil, append([]string{"replay"}, strings.Fields(test.args)...)...)
 		if want := (result{64, "", "state-gateway: " + test.want + "; see state-gateway --help\n"}); got != want {
 			t.Errorf("%q:\ngot  %+v\nwant %+v", test.args, got, want)
 		}
+	}
+}
+
+// TestReplaySettings: the help has the settings that have an effect, and a variable of another one stands.
+func TestReplaySettings(t *testing.T) {
+	got := runBinary(t, nil, "replay", "--help")
+	_, settings, found := strings.Cut(got.stdout, "Settings of the gateway, for --offline, --states-at and --summary:")
+	if got.code != 0 || !found {
+		t.Fatalf("%+v", got)
+	}
+	var flags []string
+	for _, word := range strings.Fields(settings) {
+		if name, is := strings.CutPrefix(word, "--"); is {
+			name, _, _ = strings.Cut(name, "=")
+			flags = append(flags, name)
+		}
+	}
+	if want := []string{"network-mode", "stale-threshold", "enable-log", "log-file", "log-mode", "max-datagram", "remove-after", "max-engines",
+		"clock", "heartbeat-merge"}; !slices.Equal(flags, want) {
+		t.Errorf("got  %q\nwant %q", flags, want)
+	}
+	got = runBinary(t, env("WORKERS=none", "HTTP_ADDRESS=x"), "replay", "--summary", "/dev/null")
+	if got.code != 1 || strings.Contains(got.stderr, "WORKERS") {
+		t.Errorf("%+v", got)
 	}
 }
 

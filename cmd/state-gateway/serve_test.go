@@ -14,7 +14,7 @@ func TestServeWarnings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	environ := env("URL=http://gateway", "UPD_PORT=1", "WORKERS=4", "NETWORK_MODE=broadcast", "UDP_PORT=0",
+	environ := env("URL=http://gateway", "URLS=http://gateway", "UPD_PORT=1", "WORKERS=4", "NETWORK_MODE=broadcast", "UDP_PORT=0",
 		"ENABLE_LOG=no", "HTTP_ADDRESS="+taken.Addr().String())
 
 	got := runBinary(t, environ)
@@ -23,12 +23,16 @@ func TestServeWarnings(t *testing.T) {
 	}
 	for _, want := range []map[string]string{
 		{"level": "WARN", "msg": "unknown setting", "name": "VLLM_STATE_GATEWAY_UPD_PORT", "nearest": "VLLM_STATE_GATEWAY_UDP_PORT"},
-		{"level": "WARN", "msg": "unknown setting", "name": "VLLM_STATE_GATEWAY_URL"},
+		{"level": "WARN", "msg": "unknown setting", "name": "VLLM_STATE_GATEWAY_URLS", "nearest": "VLLM_STATE_GATEWAY_URL"},
 		{"level": "WARN", "msg": "VLLM_STATE_GATEWAY_WORKERS (--workers): 4 has no effect in broadcast mode, which always has one socket"},
 	} {
 		if n := messages(got.stderr, want); n != 1 {
 			t.Errorf("%d messages like %v in:\n%s", n, want, got.stderr)
 		}
+	}
+
+	if n := messages(got.stderr, map[string]string{"msg": "unknown setting", "name": "VLLM_STATE_GATEWAY_URL"}); n != 0 {
+		t.Errorf("a client's variable is unknown:\n%s", got.stderr)
 	}
 
 	if got := runBinary(t, environ, "--message-format=text"); !strings.Contains(got.stderr, `level=WARN msg="unknown setting"`) {

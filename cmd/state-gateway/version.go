@@ -13,9 +13,14 @@ type versionCommand struct{}
 
 // Run prints one line.
 func (*versionCommand) Run() error {
-	v, r := build()
-	_, err := fmt.Printf("state-gateway %s (%s, %s, %s/%s)\n", v, r, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Println(versionLine())
 	return err
+}
+
+// versionLine returns what there is to say of this binary.
+func versionLine() string {
+	v, r := build()
+	return fmt.Sprintf("state-gateway %s (%s, %s, %s/%s)", v, r, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // build returns the version and the source revision of this binary: as stamped, else as the go command recorded them,

@@ -10,10 +10,10 @@ import (
 	"github.com/agnivade/levenshtein"
 )
 
-// Unknown is an environment variable that has the prefix and is no setting.
+// Unknown is an environment variable that has the prefix and is neither a setting nor a client's.
 type Unknown struct {
 	Name    string
-	Nearest string // the setting's variable that is spelt most like it
+	Nearest string // the known variable that is spelt most like it
 }
 
 // String returns one line, whatever the name was.
@@ -24,10 +24,13 @@ func (u Unknown) String() string {
 // UnknownNames returns the unknown variables of environ, which has the form of os.Environ, sorted by name.
 // Empty ones count as unset.
 func UnknownNames(environ []string) []Unknown {
-	known := definitions(&Settings{})
+	known := slices.Clone(clientVariables)
+	for _, d := range definitions(&Settings{}) {
+		known = append(known, d.variable)
+	}
 	var unknown []Unknown
 	for name, value := range prefixed(environ) {
-		if strings.TrimSpace(value) == "" || slices.ContainsFunc(known, func(d definition) bool { return d.variable == name }) {
+		if strings.TrimSpace(value) == "" || slices.Contains(known, name) {
 			continue
 		}
 		unknown = append(unknown, Unknown{name, nearest(name, known)})
@@ -59,11 +62,11 @@ func prefixed(environ []string) map[string]string {
 	return variables
 }
 
-func nearest(name string, known []definition) string {
+func nearest(name string, known []string) string {
 	best, least := "", math.MaxInt
-	for _, d := range known {
-		if distance := levenshtein.ComputeDistance(name, d.variable); distance < least {
-			best, least = d.variable, distance
+	for _, other := range known {
+		if distance := levenshtein.ComputeDistance(name, other); distance < least {
+			best, least = other, distance
 		}
 	}
 	return best

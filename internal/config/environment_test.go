@@ -10,7 +10,11 @@ func TestUnknownNames(t *testing.T) {
 	got := UnknownNames([]string{
 		"PATH=/bin",
 		"VLLM_STATE_GATEWAY_UDP_PORT=9999", // known
-		"VLLM_STATE_GATEWAY_URL=http://x",
+		"VLLM_STATE_GATEWAY_URL=http://x",  // a client's, as are the next two
+		"VLLM_STATE_GATEWAY_INCLUDE_STALE=true",
+		"VLLM_STATE_GATEWAY_FILL_CAPACITY=1000",
+		"VLLM_STATE_GATEWAY_URLS=http://x",
+		"VLLM_STATE_GATEWAY_INCLUDE_STAEL=true",
 		"VLLM_STATE_GATEWAY_STALE_TRESHOLD=1",
 		"VLLM_STATE_GATEWAY_HTTP_PORT=", // empty: unset
 		"vllm_state_gateway_udp_port=1", // other letters, other variable
@@ -18,14 +22,10 @@ func TestUnknownNames(t *testing.T) {
 		"VLLM_STATE_GATEWAY_SERVICE_PORT=80",
 	})
 	want := []Unknown{
+		{Prefix + "INCLUDE_STAEL", Prefix + "INCLUDE_STALE"},
 		{Prefix + "SERVICE_PORT", Prefix + "UDP_PORT"},
 		{Prefix + "STALE_TRESHOLD", Prefix + "STALE_THRESHOLD"},
-		{Prefix + "URL", Prefix + "CLOCK"},
-	}
-	for i := range got {
-		if got[i].Name == Prefix+"URL" { // whichever: nothing is near
-			got[i].Nearest = Prefix + "CLOCK"
-		}
+		{Prefix + "URLS", Prefix + "URL"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)

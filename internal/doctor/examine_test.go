@@ -123,8 +123,8 @@ func TestExamine(t *testing.T) {
 	}{
 		{"settings that are given", func(f *Facts) {
 			f.Given = []Given{{"VLLM_STATE_GATEWAY_LOG_FILE", "a\nb", "flag"}}
-			f.Unknown = []config.Unknown{{Name: "VLLM_STATE_GATEWAY_URL", Nearest: "VLLM_STATE_GATEWAY_UDP_PORT"}}
-		}, []want{note("settings", "VLLM_STATE_GATEWAY_URL")}},
+			f.Unknown = []config.Unknown{{Name: "VLLM_STATE_GATEWAY_UPD_PORT", Nearest: "VLLM_STATE_GATEWAY_UDP_PORT"}}
+		}, []want{note("settings", "VLLM_STATE_GATEWAY_UPD_PORT")}},
 		{"a gateway with other settings", func(f *Facts) {
 			f.Settings.UDPPort, f.Settings.NetworkMode = 1, config.Broadcast
 		}, []want{note("settings", "NETWORK_MODE=unicast instead of broadcast", "UDP_PORT=9999 instead of 1")}},

@@ -85,6 +85,15 @@ func newAsker(url string) asker {
 	}}
 }
 
+// redacted returns a URL to show: without the password, if there is one.
+func redacted(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "a URL that cannot be read"
+	}
+	return u.Redacted()
+}
+
 // get returns the status and the beginning of the body of the answer to a path.
 func (a asker) get(ctx context.Context, path string) (status int, body []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.url+path, nil)

@@ -29,7 +29,7 @@ const mostOwn = 4
 func Gather(ctx context.Context, cfg Config) Facts {
 	f := Facts{Settings: cfg.Settings, Given: cfg.Given, Unknown: cfg.Unknown, Place: cfg.Place, Port: cfg.Settings.UDPPort}
 	ask := newAsker(cfg.URL)
-	f.URL = ask.url
+	f.URL = redacted(ask.url)
 	first, err := ask.stats(ctx)
 	if err != nil {
 		f.GatewayError = err.Error()

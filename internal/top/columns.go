@@ -136,7 +136,7 @@ func kvText(e *client.Engine, _ time.Time, width int) string {
 func (c *column) order(a, b *client.Engine, now time.Time, reverse bool) int {
 	result := 0
 	if c.number == nil {
-		result = cmp.Compare(c.text(a, now, 0), c.text(b, now, 0))
+		result = natural(c.text(a, now, 0), c.text(b, now, 0))
 	} else {
 		x, y := c.number(a, now), c.number(b, now)
 		if math.IsNaN(x) != math.IsNaN(y) {
@@ -150,5 +150,5 @@ func (c *column) order(a, b *client.Engine, now time.Time, reverse bool) int {
 	if reverse {
 		result = -result
 	}
-	return cmp.Or(result, cmp.Compare(a.EngineID, b.EngineID))
+	return cmp.Or(result, natural(a.EngineID, b.EngineID), cmp.Compare(a.EngineID, b.EngineID))
 }
