@@ -28,6 +28,7 @@ type followed struct {
 type seen struct {
 	slot    *slot // nil: none yet
 	applied uint64
+	gone    bool // the slot has left the table
 }
 
 // next looks at the shard, whose index is x now. What changed is read into held.
@@ -40,14 +41,26 @@ func (f *followed) next(x *index, held *state.Held, changed func(*state.Held), r
 				continue
 			}
 		}
-		if c.slot.applied() != c.applied {
+		if c.gone {
+			continue
+		}
+		if c.slot.removed() {
+			c.gone = true
+			if c.applied > 0 { // else nobody was told of it
+				left = append(left, *c)
+			}
+		} else if c.slot.applied() != c.applied {
 			c.applied = c.slot.read(held)
 			changed(held)
 		}
 	}
 	for _, c := range left {
-		if x.find(c.slot.hash, c.slot.engineID) == nil { // else it has come back, and is among the changed now or next time
+		back := &f.cells[x.cell(c.slot.hash, c.slot.engineID)]
+		if s := x.find(c.slot.hash, c.slot.engineID); s == nil {
 			removed(c.slot.engineID)
+		} else if back.applied == 0 { // it came back a moment ago
+			back.slot, back.applied = s, s.read(held)
+			changed(held)
 		}
 	}
 }
@@ -60,7 +73,7 @@ func (f *followed) move(x *index) (left []seen) {
 	}
 	known := make(map[*slot]seen, len(f.cells)/2)
 	for _, c := range f.cells {
-		if c.slot != nil {
+		if c.slot != nil && !c.gone {
 			known[c.slot] = c
 		}
 	}

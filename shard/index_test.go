@@ -34,7 +34,7 @@ func TestIndexGrows(t *testing.T) {
 			x := newIndex(8)
 			var slots []*slot
 			for i := range 150 {
-				s := newSlot(hash(i), fmt.Sprint("engine ", i), 0)
+				s := newSlot(hash(i), fmt.Sprint("engine ", i), newRing(0))
 				before := x
 				x = x.with(s)
 				slots = append(slots, s)
@@ -52,8 +52,8 @@ func TestIndexGrows(t *testing.T) {
 
 func TestIndexTellsCollisionsApart(t *testing.T) {
 	x := newIndex(8)
-	a, b := newSlot(7, "a", 0), newSlot(7, "b", 0) // the last cell: b goes round to the first
-	c := newSlot(8, "c", 0)                        // the first cell, which b has
+	a, b := newSlot(7, "a", newRing(0)), newSlot(7, "b", newRing(0)) // the last cell: b goes round to the first
+	c := newSlot(8, "c", newRing(0))                                 // the first cell, which b has
 	for _, s := range []*slot{a, b, c} {
 		x = x.with(s)
 	}
@@ -78,7 +78,7 @@ func TestIndexTellsCollisionsApart(t *testing.T) {
 }
 
 func TestIndexYieldsUntilToldToStop(t *testing.T) {
-	x := indexOf([]*slot{newSlot(1, "a", 0), newSlot(2, "b", 0), newSlot(3, "c", 0)})
+	x := indexOf([]*slot{newSlot(1, "a", newRing(0)), newSlot(2, "b", newRing(0)), newSlot(3, "c", newRing(0))})
 	n := 0
 	for range x.slots() {
 		if n++; n == 2 {

@@ -18,9 +18,12 @@ type oracle struct {
 	mu      sync.Mutex
 	engines map[string]*oracleEngine
 	removed uint64
+
+	replaced uint64
 }
 
 type oracleEngine struct {
+	applied int
 	held    state.Held
 	memory  state.Memory
 	history []state.Record
@@ -34,7 +37,7 @@ func (o *oracle) apply(in *state.State, source netip.AddrPort, at state.Instant)
 	switch {
 	case e != nil:
 		outcome = e.held.Next(&e.memory, in, source, at, &o.cfg.Rules)
-	case len(o.engines) >= o.cfg.MaxEngines:
+	case len(o.engines) >= o.cfg.MaxEngines && !o.replace(at):
 		return state.Refused
 	default:
 		e = &oracleEngine{}
@@ -42,10 +45,39 @@ func (o *oracle) apply(in *state.State, source netip.AddrPort, at state.Instant)
 		o.engines[in.EngineID] = e
 	}
 	if outcome&state.Applied != 0 {
+		e.applied++
 		e.history = append(e.history, state.Record{State: *in, ReceivedWall: at.Wall})
 		e.history = e.history[max(0, len(e.history)-max(o.cfg.History, state.IntervalRecords)):]
 	}
 	return outcome
+}
+
+// replace removes who goes first when the table is full, if anybody does.
+func (o *oracle) replace(at state.Instant) bool {
+	victim, rank := "", 3
+	for id, e := range o.engines {
+		r := 3
+		switch {
+		case e.held.Status(at, &o.cfg.Rules) == state.Stale:
+			r = 1
+		case e.applied == 1 && at.Mono-e.held.Received.Mono >= int64(500*time.Millisecond):
+			r = 2
+		}
+		if r == 3 || r > rank {
+			continue
+		}
+		if v := o.engines[victim]; r == rank && (v.held.Received.Mono < e.held.Received.Mono ||
+			v.held.Received.Mono == e.held.Received.Mono && victim < id) {
+			continue
+		}
+		victim, rank = id, r
+	}
+	if rank == 3 {
+		return false
+	}
+	delete(o.engines, victim)
+	o.replaced++
+	return true
 }
 
 func (o *oracle) pushInterval(engineID string) (time.Duration, bool) {
@@ -82,35 +114,59 @@ func (o *oracle) sweep(now state.Instant, silence time.Duration) int {
 }
 
 func TestOracle(t *testing.T) {
-	for _, cfg := range []Config{
-		{MaxEngines: 1, History: 1},
-		{MaxEngines: 40, History: 0},
-		{MaxEngines: 40, History: 3},
-		{MaxEngines: 400, History: 7},
-		{MaxEngines: 10_000, History: 100},
+	const brief, usual = 100 * time.Microsecond, 2 * time.Second // thresholds
+	outcomes, replaced := map[state.Outcome]int{}, uint64(0)
+	for _, c := range []struct {
+		engines, history int
+		threshold        time.Duration
+		step             time.Duration // the most between two operations
+	}{
+		{1, 1, brief, time.Microsecond},
+		{40, 0, brief, time.Microsecond},
+		{40, 3, brief, time.Microsecond},
+		{400, 7, brief, time.Microsecond},
+		{10_000, 100, brief, time.Microsecond},
+		{40, 3, usual, 20 * time.Millisecond}, // hardly anybody is stale: who has sent one state only goes
+		{400, 3, usual, 5 * time.Millisecond},
 	} {
-		cfg.Rules = state.Rules{StaleThreshold: 100 * time.Microsecond, HeartbeatMerge: true, WatchSources: true}
-		t.Run(fmt.Sprintf("engines %d, history %d", cfg.MaxEngines, cfg.History), func(t *testing.T) {
+		cfg := Config{MaxEngines: c.engines, History: c.history,
+			Rules: state.Rules{StaleThreshold: c.threshold, HeartbeatMerge: true, WatchSources: true}}
+		t.Run(fmt.Sprintf("engines %d, history %d, threshold %v", c.engines, c.history, c.threshold), func(t *testing.T) {
 			for seed := range uint64(2) {
-				agree(t, cfg, seed)
+				replaced += agree(t, cfg, seed, c.step, outcomes)
 			}
 		})
 	}
+	for _, outcome := range []state.Outcome{state.Applied, state.Duplicate, state.OutOfOrder, state.Refused, state.Applied | state.ClockReset,
+		state.Applied | state.Heartbeat} {
+		n := 0
+		for got, times := range outcomes {
+			if got&outcome == outcome {
+				n += times
+			}
+		}
+		if n == 0 {
+			t.Errorf("never an outcome of %b", outcome)
+		}
+	}
+	if replaced == 0 {
+		t.Error("nobody was replaced")
+	}
 }
 
-// agree does random operations on a table and on its oracle.
-func agree(t *testing.T, cfg Config, seed uint64) {
+// agree does random operations on a table and on its oracle, and returns how many engines were replaced.
+func agree(t *testing.T, cfg Config, seed uint64, most time.Duration, outcomes map[state.Outcome]int) (replaced uint64) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 2))
 	table := New(cfg)
+	table.places.interval = 0 // it looks each time, as the oracle does
 	o := &oracle{cfg: cfg, engines: map[string]*oracleEngine{}}
 	ids := min(2*cfg.MaxEngines, 600)
 	clock := int64(1 << 20)
-	outcomes := map[state.Outcome]int{}
 	last := map[string]state.State{}
 	for step := range 6000 {
 		id := fmt.Sprintf("http://10.0.0.1:%d", random.IntN(ids))
-		clock += random.Int64N(1000)
+		clock += random.Int64N(int64(most))
 		switch op := random.IntN(100); {
 		case op < 70:
 			s, source, at := randomState(random, id, clock-random.Int64N(1<<random.IntN(20)))
@@ -150,22 +206,13 @@ func agree(t *testing.T, cfg Config, seed uint64) {
 		default:
 			agreeOnAll(t, table, o)
 		}
-		if table.Engines() != len(o.engines) || table.Removed() != o.removed {
-			t.Fatalf("seed %d, step %d: %d engines, %d removed; want %d, %d", seed, step, table.Engines(), table.Removed(), len(o.engines), o.removed)
+		if table.Engines() != len(o.engines) || table.Removed() != o.removed || table.Replaced() != o.replaced {
+			t.Fatalf("seed %d, step %d: %d engines, %d removed, %d replaced; want %d, %d, %d", seed, step,
+				table.Engines(), table.Removed(), table.Replaced(), len(o.engines), o.removed, o.replaced)
 		}
 	}
 	agreeOnAll(t, table, o)
-	for _, outcome := range []state.Outcome{state.Applied, state.Duplicate, state.OutOfOrder, state.Applied | state.ClockReset, state.Applied | state.Heartbeat} {
-		n := 0
-		for got, times := range outcomes {
-			if got&outcome == outcome {
-				n += times
-			}
-		}
-		if n == 0 {
-			t.Errorf("seed %d: never an outcome of %b", seed, outcome)
-		}
-	}
+	return o.replaced
 }
 
 // agreeOnAll compares all engines by Range.

@@ -28,7 +28,7 @@ type slot struct {
 	engineID string
 	seq      atomic.Uint64
 	conflict atomic.Int64  // state.Held.Conflicted, which changes without a state being applied
-	history  []recordWords // entry of the n-th applied state: n % len; one more than can be asked for
+	history  []recordWords // entry of the n-th applied state: n % len; one more than can be asked for. Another slot's after removal
 	held     [2]heldWords
 	memory   state.Memory // theirs who hold the slot
 }
@@ -36,8 +36,14 @@ type slot struct {
 // removedBit of seq marks a slot that has left the table. It stays so.
 const removedBit = 1 << 63
 
-func newSlot(hash uint64, engineID string, history int) *slot {
-	return &slot{hash: hash, engineID: engineID, history: make([]recordWords, max(history, state.IntervalRecords)+1)}
+// newSlot returns an empty slot that keeps its states in ring.
+func newSlot(hash uint64, engineID string, ring []recordWords) *slot {
+	return &slot{hash: hash, engineID: engineID, history: ring}
+}
+
+// newRing returns room for as many states as can be asked for.
+func newRing(history int) []recordWords {
+	return make([]recordWords, max(history, state.IntervalRecords)+1)
 }
 
 // first fills a slot that nobody else has seen yet.
@@ -106,8 +112,9 @@ func (s *slot) lock() (seq uint64, ok bool) {
 	}
 }
 
-// remove marks the slot as removed if condition still holds when no writer is at work, and reports whether it did.
-func (s *slot) remove(condition func() bool) bool {
+// remove marks the slot as removed if condition still holds when no writer is at work, and reports whether it did. It
+// calls before when that is decided and nobody can see it yet.
+func (s *slot) remove(condition func() bool, before func()) bool {
 	seq, ok := s.lock()
 	if !ok {
 		return false
@@ -116,9 +123,13 @@ func (s *slot) remove(condition func() bool) bool {
 		s.seq.Store(seq)
 		return false
 	}
+	before()
 	s.seq.Store(seq | removedBit)
 	return true
 }
+
+// removed reports whether the slot has left the table.
+func (s *slot) removed() bool { return s.seq.Load()&removedBit != 0 }
 
 // read copies what is held into h, and returns after how many applied states that was.
 func (s *slot) read(h *state.Held) (applied uint64) {
@@ -151,7 +162,8 @@ func (s *slot) receivedMono() int64 {
 }
 
 // readHistory returns the last limit states, oldest first, in the memory of records if that has room for them. When the
-// ring turns further than its spare entry while it is read, the states that were overwritten meanwhile are left out.
+// ring turns further than its spare entry while it is read, the states that were overwritten meanwhile are left out; of
+// a slot that has left the table, whose ring may be another's by now, all that were not read before.
 func (s *slot) readHistory(records []state.Record, limit int) []state.Record {
 	ring := uint64(len(s.history))
 	newest := s.applied()
@@ -162,6 +174,9 @@ func (s *slot) readHistory(records []state.Record, limit int) []state.Record {
 	for k := newest - n + 1; k <= newest; k++ {
 		var r state.Record
 		s.history[k%ring].load(&r)
+		if s.removed() {
+			break
+		}
 		if s.begun() >= k+ring {
 			continue
 		}

@@ -1,8 +1,9 @@
 package shard
 
 import (
+	"hash/maphash"
 	"net/netip"
-	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,7 +23,7 @@ const (
 
 // Config sizes a Table.
 type Config struct {
-	MaxEngines int // engines held at most; more are refused
+	MaxEngines int // engines held at most; see Apply for what happens then
 	History    int // states kept of each engine, ≥ 0
 	Rules      state.Rules
 }
@@ -33,6 +34,9 @@ type Table struct {
 	reserved atomic.Int64 // places taken: by the engines held and by those being inserted
 	engines  atomic.Int64 // in the indexes
 	removed  atomic.Uint64
+	replaced atomic.Uint64
+	seed     maphash.Seed // of the hash that picks an engine's cell
+	places   candidates   // whom a new engine may replace when the table is full
 	parts    [shards]part
 }
 
@@ -45,7 +49,7 @@ type part struct {
 
 // New returns an empty table.
 func New(cfg Config) *Table {
-	t := &Table{cfg: cfg}
+	t := &Table{cfg: cfg, seed: maphash.MakeSeed(), places: candidates{interval: lookInterval}}
 	for i := range t.parts {
 		t.parts[i].index.Store(newIndex(8))
 	}
@@ -55,35 +59,44 @@ func New(cfg Config) *Table {
 // Engines returns the number of engines held.
 func (t *Table) Engines() int { return int(t.engines.Load()) }
 
-// Removed returns the number of engines removed since the start.
+// Removed returns the number of engines that Sweep has removed since the start.
 func (t *Table) Removed() uint64 { return t.removed.Load() }
 
-func (t *Table) part(hash uint64) *part { return &t.parts[hash>>(64-shardBits)] }
+// Replaced returns the number of engines that have lost their place to a new one since the start.
+func (t *Table) Replaced() uint64 { return t.replaced.Load() }
+
+// place returns the shard of an engine, and the hash by which it is found there. The shard is chosen by xxhash. Whoever
+// chooses his ids can make all of them equal by that hash, which is nobody's secret; the cell goes by one with a key of
+// this process, so that no choice of ids makes a search long.
+func (t *Table) place(engineID string) (p *part, hash uint64) {
+	return &t.parts[xxhash.Sum64String(engineID)>>(64-shardBits)], maphash.String(t.seed, engineID)
+}
 
 // Apply applies a state that came from source at the instant at, and returns what became of it. Strings of in are
 // copied when they are kept: they may alias a buffer that the caller reuses. It allocates only for an engine it does
 // not hold and for a scheduling mode that is new to the engine: none of the usual ones, or of a state out of order.
+//
+// A new engine takes the place of another one when the table is full: of the longest stale; while none is stale, of the
+// one that has sent a single state longest ago, if that was at least probation ago. If there is neither, it is refused.
 func (t *Table) Apply(in *state.State, source netip.AddrPort, at state.Instant) state.Outcome {
-	hash := xxhash.Sum64String(in.EngineID)
-	p := t.part(hash)
+	p, hash := t.place(in.EngineID)
 	for {
-		s := p.index.Load().find(hash, in.EngineID)
-		if s == nil {
-			if outcome, inserted := t.insert(p, hash, in, source, at); inserted {
+		if s := p.index.Load().find(hash, in.EngineID); s != nil {
+			if outcome, ok := s.apply(in, source, at, &t.cfg.Rules); ok {
 				return outcome
 			}
-			continue // somebody else has inserted it
+			continue // it has just been removed
 		}
-		if outcome, ok := s.apply(in, source, at, &t.cfg.Rules); ok {
+		if outcome, inserted := t.insert(p, hash, in, source, at); inserted {
 			return outcome
 		}
-		runtime.Gosched() // it has just been removed: look again when the index is without it
+		// Somebody else has inserted it.
 	}
 }
 
-// insert adds a new engine unless the table is full; inserted is false when the engine is there after all.
+// insert adds a new engine if there is a place for it; inserted is false when the engine is there after all.
 func (t *Table) insert(p *part, hash uint64, in *state.State, source netip.AddrPort, at state.Instant) (outcome state.Outcome, inserted bool) {
-	if t.Engines() >= t.cfg.MaxEngines { // a flood of invented ids stays lock-free
+	if t.closed(at) { // a flood of invented ids stays lock-free
 		return state.Refused, p.index.Load().find(hash, in.EngineID) == nil // it may have got the last place just now
 	}
 	p.mu.Lock()
@@ -91,14 +104,23 @@ func (t *Table) insert(p *part, hash uint64, in *state.State, source netip.AddrP
 	if p.index.Load().find(hash, in.EngineID) != nil {
 		return 0, false
 	}
-	if !t.reserve() {
+	ring, ok := t.takePlace(at)
+	if !ok {
 		return state.Refused, true
 	}
-	s := newSlot(hash, strings.Clone(in.EngineID), t.cfg.History)
+	s := newSlot(hash, strings.Clone(in.EngineID), ring)
 	outcome = s.first(in, source, at, &t.cfg.Rules)
-	p.index.Store(p.index.Load().with(s))
 	t.engines.Add(1)
+	p.index.Store(p.index.Load().with(s))
 	return outcome, true
+}
+
+// takePlace takes a place that is free or another engine's, with the memory for a history.
+func (t *Table) takePlace(at state.Instant) (ring []recordWords, ok bool) {
+	if t.reserve() {
+		return newRing(t.cfg.History), true
+	}
+	return t.replace(at)
 }
 
 // reserve takes one of the table's places if there is one.
@@ -170,8 +192,8 @@ func (t *Table) LongestGap(engineID string) time.Duration {
 }
 
 func (t *Table) find(engineID string) *slot {
-	hash := xxhash.Sum64String(engineID)
-	return t.part(hash).index.Load().find(hash, engineID)
+	p, hash := t.place(engineID)
+	return p.index.Load().find(hash, engineID)
 }
 
 // Sweep removes every engine that has been silent for longer than silence at the moment now, with its history, and
@@ -182,34 +204,28 @@ func (t *Table) Sweep(now state.Instant, silence time.Duration) int {
 		removed += t.sweepPart(&t.parts[i], now, silence)
 	}
 	t.removed.Add(uint64(removed))
+	t.places.forget(now)
 	return removed
 }
 
 func (t *Table) sweepPart(p *part, now state.Instant, silence time.Duration) int {
 	dead := func(s *slot) bool { return now.Mono-s.receivedMono() > int64(silence) }
-	found := false
-	for s := range p.index.Load().slots() {
-		if dead(s) {
-			found = true
-			break
-		}
-	}
-	if !found {
-		return 0
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var keep []*slot
 	removed := 0
 	for s := range p.index.Load().slots() {
-		if dead(s) && s.remove(func() bool { return dead(s) }) {
+		if dead(s) && s.remove(func() bool { return dead(s) }, t.vacate) {
 			removed++
-		} else {
-			keep = append(keep, s)
 		}
 	}
-	t.reserved.Add(int64(-removed))
-	t.engines.Add(int64(-removed)) // before an engine can be found missing: its place is free for its return
-	p.index.Store(indexOf(keep))
+	if removed > 0 {
+		p.mu.Lock()
+		p.index.Store(indexOf(slices.Collect(p.index.Load().slots())))
+		p.mu.Unlock()
+	}
 	return removed
+}
+
+// vacate gives a place free. An engine's is free before the engine can be found missing, for its own return.
+func (t *Table) vacate() {
+	t.engines.Add(-1)
+	t.reserved.Add(-1)
 }

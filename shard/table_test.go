@@ -90,9 +90,12 @@ func TestRangeStops(t *testing.T) {
 	}
 }
 
+// patient are rules by which nobody is stale in a test's time.
+var patient = state.Rules{StaleThreshold: time.Hour}
+
 func TestMaxEngines(t *testing.T) {
 	const limit = 100
-	table := New(Config{MaxEngines: limit, History: 2})
+	table := New(Config{MaxEngines: limit, History: 2, Rules: patient})
 	outcomes := map[state.Outcome]int{}
 	for i := range int64(250) {
 		outcomes[apply(table, fmt.Sprint("engine ", i), i)]++
@@ -127,7 +130,7 @@ func TestNoEngines(t *testing.T) {
 func TestMaxEnginesAtOnce(t *testing.T) {
 	const limit, writers, each = 500, 8, 200
 	for range 20 {
-		table := New(Config{MaxEngines: limit})
+		table := New(Config{MaxEngines: limit, Rules: patient})
 		var applied, refused atomic.Int64
 		together(writers, func(w int) {
 			for i := range int64(each) {
@@ -353,12 +356,12 @@ func TestConflictShows(t *testing.T) {
 	for i, c := range []struct {
 		source netip.AddrPort
 		want   state.Outcome
-	}{{a, state.Applied}, {b, state.Duplicate}, {a, state.Duplicate}, {b, state.Duplicate | state.NewConflict}, {a, state.Duplicate}} {
+	}{{a, state.Applied}, {b, state.Duplicate}, {a, state.Duplicate}, {b, state.Duplicate}, {a, state.Duplicate | state.NewConflict}, {b, state.Duplicate}} {
 		if got := table.Apply(&in, c.source, at); got != c.want {
 			t.Errorf("state %d: outcome %b, want %b", i, got, c.want)
 		}
 		h, _ := table.Get(engine)
-		if h.Conflict(at) != (i >= 3) || h.Source != a || table.find(engine).applied() != 1 {
+		if h.Conflict(at) != (i >= 4) || h.Source != a || table.find(engine).applied() != 1 {
 			t.Errorf("state %d: %+v", i, h)
 		}
 	}
@@ -454,8 +457,11 @@ func TestAllocations(t *testing.T) {
 	})
 	stranger := s
 	stranger.EngineID = "a stranger"
+	full := New(Config{MaxEngines: 1, Rules: patient})
+	full.Apply(&s, source, at)
 	check("Apply, refused", 0, func() {
-		if table.Apply(&stranger, source, at) != state.Refused {
+		at.Mono++
+		if full.Apply(&stranger, source, at) != state.Refused {
 			t.Fatal("not refused")
 		}
 	})

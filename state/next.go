@@ -17,7 +17,7 @@ const (
 
 	ClockReset  // with Applied: it is older, but its sender's clock was set back
 	Heartbeat   // with Applied: it is a heartbeat or an init state
-	NewConflict // with any: it shows that two senders use one engine_id
+	NewConflict // with any: it shows that several senders use one engine_id
 	Initialized // with Applied and Heartbeat: the engine was not held before
 )
 
@@ -56,7 +56,7 @@ func (h *Held) First(m *Memory, in *State, source netip.AddrPort, at Instant, r 
 func (h *Held) Next(m *Memory, in *State, source netip.AddrPort, at Instant, r *Rules) Outcome {
 	var marks Outcome
 	if (source != h.Source || m.astray) && r.WatchSources {
-		if m.sources.alternate(source, at.Mono) {
+		if m.sources.changed(source, at.Mono) {
 			if !h.Conflict(at) {
 				marks |= NewConflict
 			}

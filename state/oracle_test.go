@@ -119,25 +119,20 @@ func (o *oracle) order(in state.State, at state.Instant) state.Outcome {
 	return state.OutOfOrder
 }
 
-// conflicts returns when it was seen that two addresses alternated three times within 10 s.
+// conflicts returns when it was seen that the address had changed four times within 10 s.
 func (o *oracle) conflicts(arrivals []arrival) (moments []int64) {
 	if !o.rules.WatchSources {
 		return nil
 	}
-	type change struct {
-		from, to netip.AddrPort
-		at       int64
-	}
-	var changes []change
+	var changes []int64
 	for i := 1; i < len(arrivals); i++ {
-		if a, b := arrivals[i-1], arrivals[i]; a.source != b.source {
-			changes = append(changes, change{a.source, b.source, b.at.Mono})
+		if arrivals[i-1].source != arrivals[i].source {
+			changes = append(changes, arrivals[i].at.Mono)
 		}
 	}
-	for i := 2; i < len(changes); i++ {
-		a, b, c := changes[i-2], changes[i-1], changes[i]
-		if a.from == b.to && a.to == c.to && c.at-a.at <= int64(10*time.Second) {
-			moments = append(moments, c.at)
+	for i := 3; i < len(changes); i++ {
+		if changes[i]-changes[i-3] <= int64(10*time.Second) {
+			moments = append(moments, changes[i])
 		}
 	}
 	return moments

@@ -5,34 +5,30 @@ import (
 	"time"
 )
 
-// sourceTrail recognises two senders of one engine_id: two source addresses that alternate at least three times in ten
-// seconds. A sender that was restarted changes its address once.
+// sourceTrail recognises several senders of one engine_id, whatever their number: its states' source address changes
+// conflictChanges times within conflictWindow. A sender that was restarted or moved changes its address once, and one
+// restart after the other takes longer.
 type sourceTrail struct {
-	newest, other netip.AddrPort
-	changes       [conflictChanges]int64 // of late, between these two; monotonic ns, the newest last
-	n             int
+	newest  netip.AddrPort
+	changes [conflictChanges]int64 // the last ones, monotonic ns, as a ring
+	next    int                    // place in the ring
+	n       int                    // changes in the ring
 }
 
 const (
-	conflictChanges = 3
+	conflictChanges = 4
 	conflictWindow  = int64(10 * time.Second)
 )
 
-// alternate notes that a state came from source at the moment now, and reports whether the address has changed and that
+// changed notes that a state came from source at the moment now, and reports whether the address has changed and that
 // is a conflict.
-func (t *sourceTrail) alternate(source netip.AddrPort, now int64) bool {
+func (t *sourceTrail) changed(source netip.AddrPort, now int64) bool {
 	if source == t.newest {
 		return false
 	}
-	if source != t.other {
-		t.n = 0 // a third address: a new pair
-	}
-	t.newest, t.other = source, t.newest
-	if t.n == conflictChanges {
-		copy(t.changes[:], t.changes[1:])
-		t.n--
-	}
-	t.changes[t.n] = now
-	t.n++
-	return t.n == conflictChanges && now-t.changes[0] <= conflictWindow
+	t.newest = source
+	t.changes[t.next] = now
+	t.next = (t.next + 1) % conflictChanges
+	t.n = min(t.n+1, conflictChanges)
+	return t.n == conflictChanges && now-t.changes[t.next] <= conflictWindow // the oldest is where the next one goes
 }

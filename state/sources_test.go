@@ -21,23 +21,33 @@ func TestConflict(t *testing.T) {
 	}{
 		{"one address", false, []arrival{{0, 'a', false, false}, {tick, 'a', false, false}, {tick, 'a', false, false}, {tick, 'a', false, false}}},
 		{"a restart changes it once", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'b', false, false}, {tick, 'b', false, false}}},
-		{"two restarts", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'c', false, false}, {tick, 'd', false, false}}},
-		{"twice is not enough", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'a', false, false}}},
-		{"three times", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', true, true}, {tick, 'a', false, true}}},
-		{"in runs", false, []arrival{{0, 'a', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'a', false, false}, {tick, 'b', true, true}}},
-		{"within 10 s", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {5 * second, 'a', false, false}, {5 * second, 'b', true, true}}},
-		{"in more than 10 s", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {5 * second, 'a', false, false}, {5*second + 1, 'b', false, false}, {tick, 'a', true, true}}},
-		{"a third address begins anew", false, []arrival{
-			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'c', false, false},
-			{tick, 'a', false, false}, {tick, 'c', true, true},
+		{"three restarts", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'c', false, false}, {tick, 'd', false, false}, {tick, 'd', false, false}}},
+		{"three changes are not enough", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'b', false, false}}},
+		{"four changes", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', true, true}, {tick, 'b', false, true}}},
+		{"in runs", false, []arrival{
+			{0, 'a', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false},
+			{tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', true, true},
 		}},
-		{"three by turns", false, []arrival{
-			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'c', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'c', false, false},
+		{"within 10 s", false, []arrival{{0, 'a', false, false}, {tick, 'b', false, false}, {5 * second, 'a', false, false}, {4 * second, 'b', false, false}, {second, 'a', true, true}}},
+		{"in more than 10 s", false, []arrival{
+			{0, 'a', false, false}, {tick, 'b', false, false}, {5 * second, 'a', false, false}, {4 * second, 'b', false, false}, {second + 1, 'a', false, false}, {tick, 'b', true, true},
+		}},
+		{"three in turn", false, []arrival{
+			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'c', false, false}, {tick, 'a', false, false}, {tick, 'b', true, true}, {tick, 'c', false, true},
+		}},
+		{"three in any order", false, []arrival{
+			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'c', false, false}, {tick, 'a', true, true},
+		}},
+		{"a new one each time", false, []arrival{
+			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'c', false, false}, {tick, 'd', false, false}, {tick, 'e', true, true}, {tick, 'f', false, true},
+		}},
+		{"a new one every 2 s", false, []arrival{
+			{0, 'a', false, false}, {2 * second, 'b', false, false}, {2 * second, 'c', false, false}, {2 * second, 'd', false, false}, {2 * second, 'e', true, true}, {2 * second, 'f', false, true},
 		}},
 		{"shown for a minute, found again afterwards", false, []arrival{
-			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', true, true},
-			{60 * second, 'b', false, true}, {1, 'b', false, false},
-			{tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', true, true},
+			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', true, true},
+			{60 * second, 'a', false, true}, {1, 'a', false, false},
+			{tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', true, true},
 		}},
 		{"broadcast's copies differ in source", true, []arrival{
 			{0, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false}, {tick, 'a', false, false}, {tick, 'b', false, false},
