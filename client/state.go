@@ -41,7 +41,7 @@ type Engine struct {
 	ClockSkewMs     int64    `json:"clock_skew_ms"`     // > 0: the engine's clock is behind the gateway's
 	PushIntervalMs  *float64 `json:"push_interval_ms"`  // observed
 	SourceAddr      *string  `json:"source_addr"`
-	Conflict        bool     `json:"conflict"` // two senders use this engine_id
+	Conflict        bool     `json:"conflict"` // several senders use this engine_id
 
 	Heard      time.Time     `json:"-"` // when the gateway last heard of the engine, on this process's monotonic clock
 	StaleAfter time.Duration `json:"-"` // silence after which it is stale

@@ -140,7 +140,7 @@ func incidentSettings(log io.Writer) OfflineSettings {
 	s := DefaultOfflineSettings()
 	s.RemoveAfter = 10 * time.Second
 	s.MaxDatagram = 1024
-	s.MaxEngines = 10
+	s.MaxEngines = 9
 	s.Log = log
 	return s
 }

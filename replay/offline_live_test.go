@@ -31,7 +31,7 @@ func TestOfflineIsAsLive(t *testing.T) {
 	}
 	set.BindAddress, set.UDPPort, set.Workers = netip.MustParseAddr("127.0.0.1"), 0, 1
 	set.LogFile = filepath.Join(t.TempDir(), "engine_states.jsonl")
-	set.MaxDatagram, set.MaxEngines, set.StaleThreshold, set.RemoveAfter = 1024, 10, 24*time.Hour, 24*time.Hour
+	set.MaxDatagram, set.MaxEngines, set.StaleThreshold, set.RemoveAfter = 1024, 20, 24*time.Hour, 24*time.Hour
 	live, err := gateway.New(set, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestOfflineIsAsLive(t *testing.T) {
 	if a, b := timeless(live.Statistics()), timeless(o.Statistics()); !reflect.DeepEqual(a, b) {
 		t.Errorf("live    %+v\noffline %+v", a, b)
 	}
-	if n := len(o.Engines()); n != live.Table().Engines() || n != 10 {
+	if n := len(o.Engines()); n != live.Table().Engines() || n != 12 {
 		t.Errorf("%d engines, live %d", n, live.Table().Engines())
 	}
 	for _, e := range o.Engines() {

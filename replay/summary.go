@@ -31,7 +31,7 @@ type EngineSummary struct {
 	OutOfOrder                  uint64
 	ClockReset                  uint64
 	Heartbeats                  uint64
-	Conflicts                   uint64        // times that two senders were found to use the engine_id
+	Conflicts                   uint64        // times that several senders were found to use the engine_id
 	PushInterval                time.Duration // median time between the arrivals of real states; 0 with less than two
 	Gaps                        uint64        // silences that made it stale, one that lasts until the end included
 	LongestSilence              time.Duration // between applied states, or until the end

@@ -16,7 +16,7 @@ type Held struct {
 	LoadTimestampMs   int64          // timestamp_ms of the newest real state; NoLoad if there was none
 	HeartbeatWall     int64          // arrival of the newest heartbeat, Unix ns; 0 if there was none
 	ClockSkewMs       int64          // smallest (arrival − timestamp_ms) of the last minute: > 0, the sender is behind
-	Conflicted        int64          // when two senders last alternated, monotonic ns; NoConflict if never
+	Conflicted        int64          // when several senders were last found, monotonic ns; NoConflict if never
 	Source            netip.AddrPort // sender of the newest applied state; IPv4-mapped addresses as IPv4
 }
 
@@ -31,7 +31,7 @@ type Rules struct {
 	StaleThreshold time.Duration // silence after which a state is stale
 	SenderClock    bool          // age by the states' timestamps, as the first gateway did
 	HeartbeatMerge bool          // tell heartbeats from real states
-	WatchSources   bool          // tell two senders of one engine_id: not in broadcast mode, whose copies differ in source
+	WatchSources   bool          // find several senders of one engine_id: not in broadcast mode, whose copies differ in source
 }
 
 // heartbeatSlack is the least silence after which an engine that sends heartbeats is stale: its agent beats only every
@@ -95,8 +95,8 @@ func (h *Held) Status(now Instant, r *Rules) Status {
 	}
 }
 
-// conflictShown is how long after two senders last alternated an engine is shown as in conflict.
+// conflictShown is how long after several senders were last found an engine is shown as in conflict.
 const conflictShown = time.Minute
 
-// Conflict reports whether two senders have used the engine's id by turns lately.
+// Conflict reports whether several senders have used the engine's id lately.
 func (h *Held) Conflict(now Instant) bool { return now.Mono-h.Conflicted <= int64(conflictShown) }

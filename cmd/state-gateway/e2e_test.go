@@ -382,11 +382,13 @@ func TestSilentEngineIsStaleThenGone(t *testing.T) {
 }
 
 func TestEveryReasonOverTheWire(t *testing.T) {
-	p := startGateway(t, "MAX_DATAGRAM=1KiB", "MAX_ENGINES=1")
+	p := startGateway(t, "MAX_DATAGRAM=1KiB", "MAX_ENGINES=1", "STALE_THRESHOLD=60000")
 	with := func(old, new string) string { return strings.Replace(guideDatagram, old, new, 1) }
 	p.send(t, guideDatagram)
 	p.awaitAccounted(t, 1)
-	sent := uint64(1)
+	p.send(t, with("1234567890", "1234567891")) // with its second state the engine keeps its place
+	p.awaitAccounted(t, 2)
+	sent := uint64(2)
 	for reason, payload := range map[string]string{
 		"empty":           "",
 		"too_large":       guideDatagram + strings.Repeat(" ", 1024),

@@ -176,6 +176,7 @@ func figuresOfGateway(text io.Writer, s replay.Statistics) {
 	figure(text, "heartbeats", int64(s.Heartbeats), "")
 	figure(text, "conflicts", int64(s.Conflicts), "")
 	figure(text, "removed", int64(s.Removed), "")
+	figure(text, "replaced", int64(s.Replaced), "")
 	held := 0
 	for _, n := range s.Engines {
 		held += n

@@ -159,6 +159,6 @@ func logFinalFigures(log *slog.Logger, s gateway.Statistics) {
 	}
 	log.Info("final figures", "received", s.Received, "applied", s.Applied, "duplicate", s.Duplicate,
 		"out_of_order", s.OutOfOrder,
-		"clock_reset", s.ClockReset, "heartbeats", s.Heartbeats, "removed", s.Removed, slog.Group("rejected", rejected...), "kernel_dropped", dropped,
+		"clock_reset", s.ClockReset, "heartbeats", s.Heartbeats, "removed", s.Removed, "replaced", s.Replaced, slog.Group("rejected", rejected...), "kernel_dropped", dropped,
 		"logged", s.Log.Written, "log_dropped", s.Log.Dropped(), "log_queued", s.Log.Queued, "read_errors", s.ReadErrors)
 }

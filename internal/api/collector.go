@@ -71,7 +71,7 @@ func newCollector(gw Gateway) *collector {
 	counter("clock_resets_total", "Applied states that set their engine's time back.", func(s *gateway.Statistics) uint64 { return s.ClockReset })
 	counter("heartbeats_total", "Applied states that were heartbeats or init states.", func(s *gateway.Statistics) uint64 { return s.Heartbeats })
 	counter("initializations_total", "Engines that an init state or a heartbeat made known.", func(s *gateway.Statistics) uint64 { return s.Initialized })
-	counter("identity_conflicts_total", "Times that two senders were found to use one engine_id by turns.", func(s *gateway.Statistics) uint64 { return s.Conflicts })
+	counter("identity_conflicts_total", "Times that several senders were found to use one engine_id.", func(s *gateway.Statistics) uint64 { return s.Conflicts })
 	counter("read_errors_total", "Failed reads of the UDP sockets.", func(s *gateway.Statistics) uint64 { return s.ReadErrors })
 	gauges("engines", "Engines held.", "status", func(s *gateway.Statistics, put put) {
 		for status := range state.Status(state.Statuses) {
@@ -79,6 +79,7 @@ func newCollector(gw Gateway) *collector {
 		}
 	})
 	counter("engines_removed_total", "Engines removed after their silence.", func(s *gateway.Statistics) uint64 { return s.Removed })
+	counter("engines_replaced_total", "Engines that lost their place in a full table to a new one.", func(s *gateway.Statistics) uint64 { return s.Replaced })
 	counter("log_written_total", "Lines written to the state log.", func(s *gateway.Statistics) uint64 { return s.Log.Written })
 	counters("log_dropped_total", "Lines that will never be in the state log.", "reason", func(s *gateway.Statistics, put put) {
 		put(float64(s.Log.DroppedRing), "ring_full")

@@ -53,6 +53,7 @@ func (a *api) renderStats(dst []byte, _ url.Values) ([]byte, *problem) {
 	o.count("initializations", s.Initialized)
 	o.count("conflicts", s.Conflicts)
 	o.count("removed", s.Removed)
+	o.count("replaced", s.Replaced)
 	o.name("rejected")
 	o.open()
 	for r := state.Accepted + 1; int(r) < state.Reasons; r++ {

@@ -12,7 +12,7 @@ import (
 func sampleStatistics() gateway.Statistics {
 	s := gateway.Statistics{
 		Unicast: 900, Broadcast: 136, Received: 1036, Bytes: 270_001,
-		Applied: 970, Duplicate: 20, OutOfOrder: 10, ClockReset: 3, Heartbeats: 41, Initialized: 6, Conflicts: 9, Removed: 5, ReadErrors: 4,
+		Applied: 970, Duplicate: 20, OutOfOrder: 10, ClockReset: 3, Heartbeats: 41, Initialized: 6, Conflicts: 9, Removed: 5, Replaced: 11, ReadErrors: 4,
 		LastReceived: epoch + 502_843_000,
 		Engines:      [state.Statuses]int{state.Initializing: 1, state.Fresh: 6, state.Idle: 2, state.Stale: 4},
 		Sockets:      []gateway.Socket{{KernelDropped: 7, ReceiveBuffer: 8 << 20}, {KernelDropped: 8, ReceiveBuffer: 4 << 20}},
@@ -31,7 +31,7 @@ func TestStats(t *testing.T) {
 	const want = `{"total_received": 1036, "valid_states": 1000, "invalid_states": 36, "unicast_received": 900, "broadcast_received": 136, ` +
 		`"last_received": 1755532567.502843, "network_mode": "unicast", "bind_address": "0.0.0.0", "udp_port": 9999, "stale_threshold_ms": 2000, ` +
 		`"active_engines": 9, "total_engines": 13, "valid_rate": "96.53%", ` +
-		`"applied": 970, "duplicate": 20, "out_of_order": 10, "clock_reset": 3, "heartbeats": 41, "initializations": 6, "conflicts": 9, "removed": 5, ` +
+		`"applied": 970, "duplicate": 20, "out_of_order": 10, "clock_reset": 3, "heartbeats": 41, "initializations": 6, "conflicts": 9, "removed": 5, "replaced": 11, ` +
 		`"rejected": {"empty": 1, "too_large": 2, "json": 3, "duplicate_field": 4, "missing_field": 5, "type": 6, "range": 7, "engine_limit": 8}, ` +
 		`"kernel_dropped": 15, "read_errors": 4, "log_enabled": true, "logged": 900, "log_dropped": 58, "log_queued": 12, "log_errors": 2, "log_errors_by_op": {"open": 0, "write": 2}, "log_reopens": 3, "log_torn_lines": 1, "log_lag_seconds": 1.500, "log_trouble": "disk full", "uptime_seconds": 12.346, "version": "1.2.3"}` + "\n"
 	for _, target := range []string{"/stats", "/v1/stats"} {
@@ -73,7 +73,7 @@ func TestStatsBeforeTheFirst(t *testing.T) {
 	const want = `{"total_received": 0, "valid_states": 0, "invalid_states": 0, "unicast_received": 0, "broadcast_received": 0, ` +
 		`"last_received": 0.0, "network_mode": "unicast", "bind_address": "0.0.0.0", "udp_port": 9999, "stale_threshold_ms": 2000, ` +
 		`"active_engines": 0, "total_engines": 0, "valid_rate": "0.00%", ` +
-		`"applied": 0, "duplicate": 0, "out_of_order": 0, "clock_reset": 0, "heartbeats": 0, "initializations": 0, "conflicts": 0, "removed": 0, ` +
+		`"applied": 0, "duplicate": 0, "out_of_order": 0, "clock_reset": 0, "heartbeats": 0, "initializations": 0, "conflicts": 0, "removed": 0, "replaced": 0, ` +
 		`"rejected": {"empty": 0, "too_large": 0, "json": 0, "duplicate_field": 0, "missing_field": 0, "type": 0, "range": 0, "engine_limit": 0}, ` +
 		`"kernel_dropped": 0, "read_errors": 0, "log_enabled": false, "logged": 0, "log_dropped": 0, "log_queued": 0, "log_errors": 0, "log_errors_by_op": {}, "log_reopens": 0, "log_torn_lines": 0, "log_lag_seconds": 0.000, "log_trouble": null, "uptime_seconds": 0.000, "version": "1.2.3"}` + "\n"
 	if got := get(t, h, "/stats").Body.String(); got != want {

@@ -29,7 +29,7 @@ type Flags struct {
 	MaxDatagram    *string `env:"VLLM_STATE_GATEWAY_MAX_DATAGRAM" offline:"" placeholder:"4096" help:"Longest datagram accepted; a longer one is counted and dropped."`
 	RemoveAfter    *string `env:"VLLM_STATE_GATEWAY_REMOVE_AFTER" offline:"" placeholder:"300000" help:"Milliseconds of silence after which an engine is removed with its history and metrics."`
 	History        *string `env:"VLLM_STATE_GATEWAY_HISTORY" placeholder:"100" help:"States kept per engine for /v1/history; 0 keeps none."`
-	MaxEngines     *string `env:"VLLM_STATE_GATEWAY_MAX_ENGINES" offline:"" placeholder:"10000" help:"Most engines held; states of further ones are counted and dropped."`
+	MaxEngines     *string `env:"VLLM_STATE_GATEWAY_MAX_ENGINES" offline:"" placeholder:"10000" help:"Most engines held; a further one takes the place of the longest stale one, or of one that has sent a single state, or is rejected."`
 	Clock          *string `env:"VLLM_STATE_GATEWAY_CLOCK" offline:"" placeholder:"receiver" help:"What a state's age is counted by: receiver is the time since its arrival here, sender the difference to its own timestamp, as the first gateway had it."`
 	HeartbeatMerge *string `env:"VLLM_STATE_GATEWAY_HEARTBEAT_MERGE" offline:"" placeholder:"true" help:"A heartbeat keeps an engine alive without wiping its last values; with false it is a state like any other."`
 	EngineMetrics  *string `env:"VLLM_STATE_GATEWAY_ENGINE_METRICS" placeholder:"true" help:"Give /metrics some ten series for each engine; with false it has the gateway's own only."`

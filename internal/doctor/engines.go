@@ -41,7 +41,7 @@ func (f *findings) engines(all []Engine) {
 		f.add(OK, "engines", "", "they send from %s", list(counted(sources), mostNamed))
 	}
 	if conflicts != nil {
-		f.add(Problem, "engines", "give each engine an engine_id of its own", "two senders use one engine_id by turns: %s", list(conflicts, mostNamed))
+		f.add(Problem, "engines", "give each engine an engine_id of its own", "several senders use one engine_id: %s", list(conflicts, mostNamed))
 	}
 	if skewed != nil {
 		f.add(Note, "engines", "set the clocks by NTP; with VLLM_STATE_GATEWAY_CLOCK=receiver no state is stale or fresh for it",

@@ -242,7 +242,7 @@ func TestExamine(t *testing.T) {
 		}, []want{problem("engines", "1 engine: 1 stale")}},
 		{"skewed clocks", func(f *Facts) { f.Gateway.Engines[0].ClockSkewMs, f.Gateway.Engines[1].ClockSkewMs = -90_000, 1000 },
 			[]want{note("engines", "a by -1m30s", "NTP")}},
-		{"a conflict", func(f *Facts) { f.Gateway.Engines[1].Conflict = true }, []want{problem("engines", "by turns: b")}},
+		{"a conflict", func(f *Facts) { f.Gateway.Engines[1].Conflict = true }, []want{problem("engines", "use one engine_id: b")}},
 
 		{"no log", func(f *Facts) { f.Settings.EnableLog, f.Gateway.After.LogEnabled = false, false }, []want{note("log", "off")}},
 		{"a full disk", func(f *Facts) { f.Log.Free = 1 << 20; f.Gateway.After.LogTrouble = "little space" },

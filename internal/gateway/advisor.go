@@ -93,7 +93,7 @@ func (a *advisor) advise(h *state.Held, now state.Instant) {
 			slog.Float64("skew_seconds", float64(h.ClockSkewMs)/1000))
 	}
 	if h.Conflict(now) {
-		a.say(advice{h.EngineID, conflictAdvice}, now, "two senders use one engine_id by turns; give each engine its own",
+		a.say(advice{h.EngineID, conflictAdvice}, now, "several senders use one engine_id; give each engine its own",
 			slog.String("one_of_them", h.Source.String()))
 	}
 	if interval, ok := a.table.PushInterval(h.EngineID); ok && interval > a.rules.StaleThreshold/2 {

@@ -22,9 +22,6 @@ import (
 )
 
 const (
-	// sweepInterval is how often silent engines are looked for: they must be gone within a second after their time.
-	sweepInterval = 500 * time.Millisecond
-
 	// slowestAgent is the longest interval in which a living agent sends something: a heartbeat every 2 s, and slack.
 	slowestAgent = 2500 * time.Millisecond
 
@@ -225,23 +222,6 @@ func unfinished(c journal.Counters) error {
 			endLimit, c.Unsynced)
 	default:
 		return fmt.Errorf("state log: not closed within %v; all lines are written and synced", endLimit)
-	}
-}
-
-// sweep removes silent engines, and follows the kernel's drop counters across their wrap-arounds.
-func (g *Gateway) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if n := g.table.Sweep(g.Now(), g.settings.RemoveAfter); n > 0 {
-				g.log.Info("silent engines removed", "engines", n, "silent_for", g.settings.RemoveAfter.String())
-			}
-			g.engine.KernelDrops()
-		}
 	}
 }
 

@@ -118,7 +118,7 @@ func (o *Offline) Now() state.Instant { return o.now }
 func (o *Offline) Statistics() Statistics {
 	s := o.counted
 	s.add(&o.pipeline.counters)
-	s.Removed = o.table.Removed()
+	s.Removed, s.Replaced = o.table.Removed(), o.table.Replaced()
 	s.census(o.table, o.now, &o.rules)
 	if o.log != nil {
 		c := o.log.Counters()

@@ -74,7 +74,8 @@ func TestOutcomesAreCounted(t *testing.T) {
 		{"its copy", datagram("a", 20), 0, []*uint64{&want.Duplicate}},
 		{"a heartbeat of its millisecond", heartbeat("a", 20), 0, []*uint64{&want.Duplicate}},
 		{"a heartbeat", heartbeat("a", 30), 0, []*uint64{&want.Applied, &want.Heartbeats}},
-		{"an engine that begins with a real state", datagram("b", 5), 0, []*uint64{&want.Applied}},
+		{"an engine that begins with a real state", datagram("b", 4), 0, []*uint64{&want.Applied}},
+		{"its second state, with which it keeps its place", datagram("b", 5), 0, []*uint64{&want.Applied}},
 		{"an engine too many", datagram("c", 5), 0, []*uint64{&want.EngineLimit}},
 		{"an older state", datagram("a", 5), 0, []*uint64{&want.OutOfOrder}},
 		{"its copy", datagram("a", 5), 0, []*uint64{&want.OutOfOrder}},
@@ -82,8 +83,9 @@ func TestOutcomesAreCounted(t *testing.T) {
 		{"a third", datagram("a", 7), 0, []*uint64{&want.Applied, &want.ClockReset}},
 		{"another sender", datagram("b", 6), 1, []*uint64{&want.Applied}},
 		{"the first again", datagram("b", 7), 0, []*uint64{&want.Applied}},
-		{"the other again", datagram("b", 8), 1, []*uint64{&want.Applied, &want.Conflicts}},
-		{"no second conflict", datagram("b", 9), 0, []*uint64{&want.Applied}},
+		{"the other again", datagram("b", 8), 1, []*uint64{&want.Applied}},
+		{"and the first, the fourth change", datagram("b", 9), 0, []*uint64{&want.Applied, &want.Conflicts}},
+		{"no second conflict", datagram("b", 10), 1, []*uint64{&want.Applied}},
 	} {
 		for _, counter := range step.counts {
 			*counter++

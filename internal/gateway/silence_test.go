@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,4 +129,54 @@ func TestReadyInTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Engines that leave the table are told of at most once in ten seconds, and all of them.
+func TestDeparturesAreToldTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := slog.New(slog.NewJSONHandler(&out, nil))
+		g, err := New(settings(t, func(s *config.Settings) {
+			s.EnableLog, s.RemoveAfter, s.MaxEngines = false, 3*time.Second, 50
+		}), log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		swept := make(chan struct{})
+		go func() { g.sweep(ctx); close(swept) }()
+		for i := range 400 { // 10 new ids a second for 40 s; at first there is room, and the silent go
+			if i > 200 {
+				for k := range 5 {
+					feed(g, datagram(fmt.Sprint("beyond ", i, k), 1))
+				}
+			}
+			feed(g, datagram(fmt.Sprint(i), 1))
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(20 * time.Second)
+		cancel()
+		<-swept
+		said := map[string]uint64{}
+		moments := map[string]bool{}
+		for line := range bytes.Lines(out.Bytes()) {
+			var m struct {
+				Msg     string
+				Time    string
+				Engines uint64
+			}
+			if err := json.Unmarshal(line, &m); err != nil {
+				t.Fatal(err)
+			}
+			said[strings.Fields(m.Msg)[0]] += m.Engines
+			moments[m.Time] = true
+		}
+		if said["silent"] != g.table.Removed() || said["the"] != g.table.Replaced() || said["silent"] == 0 || said["the"] == 0 {
+			t.Errorf("said %v; %d removed, %d replaced", said, g.table.Removed(), g.table.Replaced())
+		}
+		if len(moments) > 7 {
+			t.Errorf("messages at %d moments of a minute", len(moments))
+		}
+	})
 }

@@ -23,8 +23,9 @@ type Statistics struct {
 	ClockReset   uint64                // of the applied, those that set an engine's time back
 	Heartbeats   uint64                // of the applied, those that were heartbeats or init states
 	Initialized  uint64                // engines that an init state made known
-	Conflicts    uint64                // times that two senders were found to use one engine_id
+	Conflicts    uint64                // times that several senders were found to use one engine_id
 	Removed      uint64                // engines removed after their silence
+	Replaced     uint64                // engines that lost their place in a full table to a new one
 	Rejected     [state.Reasons]uint64 // by reason; index state.Accepted is unused
 	LastReceived int64                 // Unix ns of the newest datagram's arrival; 0 = never
 	ReadErrors   uint64                // failed reads that the gateway recovered from or gave up on
@@ -74,6 +75,7 @@ func (g *Gateway) Statistics() Statistics {
 		Broadcast:    in.Broadcast,
 		Bytes:        in.Bytes,
 		Removed:      g.table.Removed(),
+		Replaced:     g.table.Replaced(),
 		LastReceived: in.LastReceived,
 		ReadErrors:   in.ReadErrors,
 	}

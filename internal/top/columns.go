@@ -29,7 +29,7 @@ var columns = []column{
 	{title: "STATUS", about: "fresh, idle (alive, nothing to do), initializing (no work yet), stale (silent)",
 		min: 12, max: 12, rank: 1,
 		text: func(e *client.Engine, _ time.Time, _ int) string { return plain(string(e.Status)) }},
-	{title: "MARKS", about: "conflict: two senders use this id; clock: how far the sender's is ahead of the gateway's",
+	{title: "MARKS", about: "conflict: several senders use this id; clock: how far the sender's is ahead of the gateway's",
 		min: 8, max: 24, rank: 2,
 		text: func(e *client.Engine, _ time.Time, _ int) string { return marks(e) }},
 	{title: "LATENCY", about: "predicted latency of the next scheduling step",

@@ -33,7 +33,7 @@ export const words = {
   stale: ["stale", "失联"],
   flagged: ["flagged", "有标记"],
   conflict: ["conflict", "冲突"],
-  conflictWhy: ["Two senders use this engine_id by turns", "两个发送者交替使用此 engine_id"],
+  conflictWhy: ["Several senders use this engine_id", "多个发送者共用此 engine_id"],
   skewed: ["clock", "时钟"],
   skewedWhy: ["The sender's clock is more than 1 s off", "发送者时钟偏差超过 1 秒"],
   engine: ["Engine", "引擎"],
