@@ -108,11 +108,15 @@ func TestBeatingEngineIsNotStaleEarly(t *testing.T) {
 	}
 }
 
-// A flood of invented ids, ten times what the table holds a second, keeps no engine out that pushes five times a second,
-// and none of these is ever lost once it has sent two states.
+// A flood of 50,000 invented ids a second keeps no engine out that pushes five times a second, and none of these is ever
+// lost once it has sent two states.
 func TestFloodOfInventedIDs(t *testing.T) {
-	const engines, flood, length = 100, 5_000, 8 // flood: ids a second; length: of the test in seconds
-	w := newWorld(1_000)
+	engines, flood, places := 1_000, int64(50_000), 10_000 // flood: ids a second
+	const length = 5                                       // of the test in seconds
+	if raceEnabled {
+		engines, flood, places = engines/10, flood/10, places/10
+	}
+	w := newWorld(places)
 	random := rand.New(rand.NewPCG(1, 2))
 	offsets := make([]int64, engines)
 	for i := range offsets {
@@ -138,15 +142,17 @@ func TestFloodOfInventedIDs(t *testing.T) {
 			}
 		}
 	}
+	last := int64(0)
 	for e := range offsets {
-		if since, ok := in[e]; !ok || since > 6*second {
+		since, ok := in[e]
+		if last = max(last, since); !ok || since > 3*second { // 2 s after its start
 			t.Errorf("engine %d was taken in after %v: %v", e, time.Duration(since), ok)
 		}
 	}
-	if n := w.table.Engines(); n != 1000 {
+	if n := w.table.Engines(); n != places {
 		t.Errorf("%d engines", n)
 	}
-	t.Logf("%d replaced", w.table.Replaced())
+	t.Logf("the last engine was taken in %v after the first one's start; %d replaced", time.Duration(last-second), w.table.Replaced())
 }
 
 // A full table of dead ids takes in a whole fleet at once.

@@ -78,6 +78,8 @@ func (t *Table) place(engineID string) (p *part, hash uint64) {
 //
 // A new engine takes the place of another one when the table is full: of the longest stale; while none is stale, of the
 // one that has sent a single state longest ago, if that was at least probation ago. If there is neither, it is refused.
+// Half of the places of the latter kind are for engines that have been refused before: in a flood of invented ids, each of
+// which comes once, a real engine is taken in when it comes again.
 func (t *Table) Apply(in *state.State, source netip.AddrPort, at state.Instant) state.Outcome {
 	p, hash := t.place(in.EngineID)
 	for {
@@ -96,7 +98,9 @@ func (t *Table) Apply(in *state.State, source netip.AddrPort, at state.Instant) 
 
 // insert adds a new engine if there is a place for it; inserted is false when the engine is there after all.
 func (t *Table) insert(p *part, hash uint64, in *state.State, source netip.AddrPort, at state.Instant) (outcome state.Outcome, inserted bool) {
-	if t.closed(at) { // a flood of invented ids stays lock-free
+	knocked := t.places.knocked(hash)
+	if t.closed(at, knocked) { // a flood of invented ids stays lock-free
+		t.places.refuse(hash)
 		return state.Refused, p.index.Load().find(hash, in.EngineID) == nil // it may have got the last place just now
 	}
 	p.mu.Lock()
@@ -104,8 +108,9 @@ func (t *Table) insert(p *part, hash uint64, in *state.State, source netip.AddrP
 	if p.index.Load().find(hash, in.EngineID) != nil {
 		return 0, false
 	}
-	ring, ok := t.takePlace(at)
+	ring, ok := t.takePlace(at, knocked)
 	if !ok {
+		t.places.refuse(hash)
 		return state.Refused, true
 	}
 	s := newSlot(hash, strings.Clone(in.EngineID), ring)
@@ -116,11 +121,11 @@ func (t *Table) insert(p *part, hash uint64, in *state.State, source netip.AddrP
 }
 
 // takePlace takes a place that is free or another engine's, with the memory for a history.
-func (t *Table) takePlace(at state.Instant) (ring []recordWords, ok bool) {
+func (t *Table) takePlace(at state.Instant, knocked bool) (ring []recordWords, ok bool) {
 	if t.reserve() {
 		return newRing(t.cfg.History), true
 	}
-	return t.replace(at)
+	return t.replace(at, knocked)
 }
 
 // reserve takes one of the table's places if there is one.
