@@ -67,6 +67,11 @@ func (f *Fleet) Sent() uint64 { return f.sent.Load() }
 // Failed returns the datagrams that the kernel refused, for instance while nobody listens at the target.
 func (f *Fleet) Failed() uint64 { return f.failed.Load() }
 
+// FleetEngineID returns the engine_id of a fleet's i-th agent, i < 2^24.
+func FleetEngineID(i int) string {
+	return fmt.Sprintf("http://10.%d.%d.%d:8000", i>>16&0xFF, i>>8&0xFF, i&0xFF)
+}
+
 // Run lets all agents start and sends what they send until ctx is done. Each keeps to its own schedule: a late datagram
 // does not shift the next ones.
 func (f *Fleet) Run(ctx context.Context) {
@@ -74,7 +79,7 @@ func (f *Fleet) Run(ctx context.Context) {
 	queue := make(schedule, len(f.members))
 	for i, m := range f.members {
 		m.agent = NewEmulator(EmulatorConfig{
-			EngineID: fmt.Sprintf("http://10.%d.%d.%d:8000", i>>16&0xFF, i>>8&0xFF, i&0xFF),
+			EngineID: FleetEngineID(i),
 			Seed:     f.cfg.Seed + uint64(i),
 			Epoch:    start,
 			Start:    f.cfg.Interval * time.Duration(i) / time.Duration(len(f.members)),
