@@ -17,6 +17,7 @@ import (
 var (
 	loopback4 = netip.MustParseAddr("127.0.0.1")
 	any4      = netip.IPv4Unspecified()
+	any6      = netip.IPv6Unspecified()
 )
 
 func config(change func(*Config)) Config {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type reader struct {
 
 	counters     counters
 	broadcast    bool
+	passed       bool // the socket outlives this process
 	stopping     atomic.Bool
 	stopped      atomic.Bool
 	failingSince atomic.Pointer[time.Time]
@@ -64,7 +66,7 @@ func newReader(i int, conn *net.UDPConn, cfg Config) (*reader, error) {
 		return nil, err
 	}
 	return &reader{
-		conn: conn, recv: recv, granted: granted, broadcast: cfg.Broadcast,
+		conn: conn, recv: recv, granted: granted, broadcast: cfg.Broadcast, passed: len(cfg.Sockets) > 0,
 		batch: Batch{Reader: i, from: recv, index: make([]int, 0, cfg.BatchSize), waited: make([]time.Duration, 0, cfg.BatchSize)},
 		queue: newQueueClock(time.Now()),
 	}, nil
@@ -117,15 +119,23 @@ func (r *reader) stop() {
 	r.conn.SetReadDeadline(time.Unix(1, 0)) // wakes a waiting Receive
 }
 
-// drain handles what the kernel has queued, until there is nothing or DrainLimit has passed.
+// drain handles what the kernel has queued, until there is nothing or DrainLimit has passed. Nothing comes after it: its own
+// socket is sealed first, and a passed one keeps it for the next process.
 func (r *reader) drain(h Handler) error {
+	if !r.passed {
+		_ = mmsg.Seal(r.conn) // where it cannot be done, what comes between the last read and Close is lost
+	}
+	empty := 0
 	for end := time.Now().Add(DrainLimit); time.Now().Before(end); {
 		n, err := r.recv.Receive(false)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded): // stop's, which has done its work
 			err = r.conn.SetReadDeadline(time.Time{})
 		case n == 0 && err == nil:
-			return nil
+			if empty++; empty == 2 {
+				return nil
+			}
+			runtime.Gosched() // what was on its way into the socket when it was sealed gets there
 		case err == nil:
 			r.handle(h, n)
 		}
