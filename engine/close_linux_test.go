@@ -14,7 +14,9 @@ import (
 // or another's: nothing waits in a socket that is closed.
 func TestStopUnderEndlessTraffic(t *testing.T) {
 	for round := range 20 {
-		e, err := Listen(config(func(c *Config) { c.Workers, c.BatchSize, c.Address = 1+round%2, 64, []netip.Addr{loopback4, any4, any6}[round%3] }))
+		e, err := Listen(config(func(c *Config) {
+			c.Workers, c.BatchSize, c.Address = 1+round%2, 64, []netip.Addr{loopback4, any4, any6}[round%3]
+		}))
 		if err != nil {
 			t.Fatal(err)
 		}
