@@ -58,6 +58,7 @@ func (f *followed) next(x *index, held *state.Held, changed func(*state.Held), r
 		back := &f.cells[x.cell(c.slot.hash, c.slot.engineID)]
 		if s := x.find(c.slot.hash, c.slot.engineID); s == nil {
 			removed(c.slot.engineID)
+			back.gone = back.slot != nil // it came back, was told of, and has left again
 		} else if back.applied == 0 { // it came back a moment ago
 			back.slot, back.applied = s, s.read(held)
 			changed(held)
