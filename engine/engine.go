@@ -100,6 +100,18 @@ func (e *Engine) ReceiveBuffers() []int {
 	return granted
 }
 
+// Inodes returns the numbers by which /proc/net shows the sockets; errors.ErrUnsupported where there is no such thing.
+func (e *Engine) Inodes() ([]uint64, error) {
+	inodes := make([]uint64, len(e.readers))
+	for i, r := range e.readers {
+		var err error
+		if inodes[i], err = mmsg.Inode(r.conn); err != nil {
+			return nil, err
+		}
+	}
+	return inodes, nil
+}
+
 // Run reads until ctx is done and then what is still queued, DrainLimit at most. handler makes each reader's own
 // handler, one after the other; it is called before that reader reads anything, while others may read already. Run returns nil after a drain, or the error of a reader that could
 // not go on, in which case the others were stopped too: it never returns while a reader still runs.

@@ -16,7 +16,7 @@ type checkConfigCommand struct {
 	config.Flags
 }
 
-// Run prints the settings in force, and fails if one has a bad value or a variable is unknown.
+// Run prints the settings in force, and fails if one has a bad value, a variable is unknown, or the gateway would not start.
 func (c *checkConfigCommand) Run(command *kong.Context) error {
 	settings, warnings, err := c.Resolve()
 	if err != nil {
@@ -30,20 +30,25 @@ func (c *checkConfigCommand) Run(command *kong.Context) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	for _, f := range doctor.Foresee(settings, doctor.Look(os.Getenv)) {
-		if f.Level == doctor.Problem {
+	place := doctor.Look(os.Getenv)
+	tooLarge := doctor.TooLarge(settings, place)
+	for _, f := range doctor.Foresee(settings, place) {
+		if f.Level == doctor.Problem && (f.About != "memory" || tooLarge == nil) {
 			warnings = append(warnings, f.Saw+"; "+f.Do)
 		}
 	}
 	for _, w := range warnings {
 		fmt.Fprintln(os.Stderr, "state-gateway: warning:", w)
 	}
-	var unknown []error
+	var bad []error
 	for _, u := range config.UnknownNames(os.Environ()) {
-		unknown = append(unknown, errors.New(u.String()))
+		bad = append(bad, errors.New(u.String()))
 	}
-	if unknown != nil {
-		return &exitError{exitConfig, errors.Join(unknown...)}
+	if tooLarge != nil {
+		bad = append(bad, tooLarge)
+	}
+	if bad != nil {
+		return &exitError{exitConfig, errors.Join(bad...)}
 	}
 	return nil
 }

@@ -253,12 +253,12 @@ func TestMemoryLimitOfTheControlGroup(t *testing.T) {
 	command := func() *exec.Cmd {
 		return exec.Command("sh", "-c", `echo $$ > `+dir+`/cgroup.procs && exec "$0"`, binary)
 	}
-	p := startCommand(t, command(), "WORKERS=2", "HISTORY=10000")
+	p := startCommand(t, command(), "WORKERS=2", "HISTORY=300")
 	// Nine tenths of 256 MiB, less twice two receive buffers of 8 MiB.
 	if want := fmt.Sprintf(`"control_group":%d,"gomemlimit":%d`, 256<<20, (256<<20)/10*9-(32<<20)); !strings.Contains(p.said(), want) {
 		t.Errorf("no %s in %s", want, p.said())
 	}
-	if !strings.Contains(p.said(), `10000 engines with a history of 10000 states`) {
+	if !strings.Contains(p.said(), `10000 engines with a history of 300 states`) {
 		t.Errorf("no warning about the history: %s", p.said())
 	}
 	set := command()
@@ -266,6 +266,14 @@ func TestMemoryLimitOfTheControlGroup(t *testing.T) {
 	p = startCommand(t, set)
 	if strings.Contains(p.said(), "gomemlimit") {
 		t.Errorf("GOMEMLIMIT is set: %s", p.said())
+	}
+
+	// A table that alone is larger than the limit: the kernel would kill the gateway when the engines have come.
+	hopeless := command()
+	hopeless.Env = env("HISTORY=1000", "UDP_PORT=0", "HTTP_ADDRESS=127.0.0.1:0", "ENABLE_LOG=no")
+	out, err := hopeless.CombinedOutput()
+	if hopeless.ProcessState.ExitCode() != exitConfig || !strings.Contains(string(out), "VLLM_STATE_GATEWAY_HISTORY=1000 takes ") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
@@ -289,7 +297,8 @@ func TestGoShare(t *testing.T) {
 
 func TestCheckConfigForeseesMemory(t *testing.T) {
 	got := runBinary(t, env("HISTORY=100000", "MAX_ENGINES=10000000"), "check-config")
-	if got.code != 0 || !strings.HasPrefix(got.stderr, "state-gateway: warning: 10000000 engines with a history of 100000 states") {
+	if got.code != exitConfig || !strings.HasPrefix(got.stderr, "state-gateway: VLLM_STATE_GATEWAY_MAX_ENGINES=10000000 with VLLM_STATE_GATEWAY_HISTORY=100000 takes ") ||
+		strings.Contains(got.stderr, "warning") {
 		t.Errorf("%+v", got)
 	}
 }

@@ -103,6 +103,9 @@ func (s *service) run(ctx context.Context) error {
 
 // serve runs the gateway until ctx ends, and keeps the service manager informed, if there is one.
 func serve(ctx context.Context, settings config.Settings, log *slog.Logger, passed passedSockets) error {
+	if err := doctor.TooLarge(settings, doctor.Look(os.Getenv)); err != nil {
+		return &exitError{exitConfig, err}
+	}
 	hangups := make(chan os.Signal, 1) // before there is anything to reopen: it must not end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)

@@ -73,6 +73,7 @@ func newCollector(gw Gateway) *collector {
 	counter("initializations_total", "Engines that an init state or a heartbeat made known.", func(s *gateway.Statistics) uint64 { return s.Initialized })
 	counter("identity_conflicts_total", "Times that several senders were found to use one engine_id.", func(s *gateway.Statistics) uint64 { return s.Conflicts })
 	counter("read_errors_total", "Failed reads of the UDP sockets.", func(s *gateway.Statistics) uint64 { return s.ReadErrors })
+	gauge("intruding_sockets", "UDP sockets of other processes that share the port and take a part of the states.", func(s *gateway.Statistics) float64 { return float64(s.Intruders) })
 	gauges("engines", "Engines held.", "status", func(s *gateway.Statistics, put put) {
 		for status := range state.Status(state.Statuses) {
 			put(float64(s.Engines[status]), status.String())

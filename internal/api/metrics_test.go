@@ -60,6 +60,7 @@ func TestMetrics(t *testing.T) {
 		`engines{status="stale"} 4`,
 		`engines_removed_total 5`,
 		`engines_replaced_total 11`,
+		`intruding_sockets 2`,
 		`log_written_total 900`,
 		`log_dropped_total{reason="ring_full"} 30`,
 		`log_dropped_total{reason="disk"} 20`,

@@ -12,7 +12,7 @@ import (
 func sampleStatistics() gateway.Statistics {
 	s := gateway.Statistics{
 		Unicast: 900, Broadcast: 136, Received: 1036, Bytes: 270_001,
-		Applied: 970, Duplicate: 20, OutOfOrder: 10, ClockReset: 3, Heartbeats: 41, Initialized: 6, Conflicts: 9, Removed: 5, Replaced: 11, ReadErrors: 4,
+		Applied: 970, Duplicate: 20, OutOfOrder: 10, ClockReset: 3, Heartbeats: 41, Initialized: 6, Conflicts: 9, Removed: 5, Replaced: 11, Intruders: 2, ReadErrors: 4,
 		LastReceived: epoch + 502_843_000,
 		Engines:      [state.Statuses]int{state.Initializing: 1, state.Fresh: 6, state.Idle: 2, state.Stale: 4},
 		Sockets:      []gateway.Socket{{KernelDropped: 7, ReceiveBuffer: 8 << 20}, {KernelDropped: 8, ReceiveBuffer: 4 << 20}},

@@ -51,6 +51,17 @@ func (f *findings) broadcast(s config.Settings, p Place) {
 	}
 }
 
+// TooLarge returns an error if the full table alone does not fit into the memory of this place: the kernel would kill the
+// gateway when the engines have come.
+func TooLarge(s config.Settings, p Place) error {
+	need := gateway.TableMemory(s)
+	if p.Memory == 0 || need <= p.Memory {
+		return nil
+	}
+	return fmt.Errorf("VLLM_STATE_GATEWAY_MAX_ENGINES=%d with VLLM_STATE_GATEWAY_HISTORY=%d takes %s when all engines are there, more than %s of %s: "+
+		"lower one of them, or give it more memory", s.MaxEngines, s.History, bytes(need), p.MemoryOf, bytes(p.Memory))
+}
+
 func (f *findings) memory(s config.Settings, p Place) {
 	if need := gateway.Memory(s); p.Memory != 0 && need > p.Memory {
 		f.add(Problem, "memory", "lower VLLM_STATE_GATEWAY_HISTORY or VLLM_STATE_GATEWAY_MAX_ENGINES, or give it more memory",

@@ -93,6 +93,33 @@ func TestForeseeMemory(t *testing.T) {
 	}
 }
 
+func TestTooLarge(t *testing.T) {
+	p := bareMetal()
+	s := healthy(t).Settings
+	for _, test := range []struct {
+		memory           uint64
+		history, engines int
+		fits             bool
+	}{
+		{0, 100_000, 10_000_000, true}, // not known
+		{24 << 30, 100, 10_000, true},
+		{128 << 20, 100, 10_000, true}, // tight, which is warned of
+		{64 << 20, 100, 10_000, false},
+		{64 << 20, 100, 5_000, true},
+		{64 << 20, 10, 10_000, true},
+		{24 << 30, 100, 10_000_000, false},
+	} {
+		p.Memory, p.MemoryOf, s.History, s.MaxEngines = test.memory, "this container's limit", test.history, test.engines
+		err := TooLarge(s, p)
+		if (err == nil) != test.fits {
+			t.Errorf("%+v: %v", test, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), "VLLM_STATE_GATEWAY_MAX_ENGINES=") || !strings.Contains(err.Error(), p.MemoryOf)) {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+}
+
 func TestBindTrouble(t *testing.T) {
 	taken, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {

@@ -47,6 +47,7 @@ type Gateway struct {
 	journal   *journal.Journal // nil with the log off
 	pipelines []*pipeline
 	notices   *notices
+	intruders atomic.Int64 // other processes' sockets on the UDP port
 	stopping  atomic.Bool
 }
 
@@ -177,6 +178,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	var helpers errgroup.Group
 	helpers.Go(func() error { g.notices.run(behind); return nil })
 	helpers.Go(func() error { g.sweep(behind); return nil })
+	helpers.Go(func() error { g.watchPort(ctx); return nil })
 	helpers.Go(func() error { newAdvisor(g.table, &g.rules, g.log).run(behind, g.Now); return nil })
 	if g.journal != nil {
 		helpers.Go(func() error {

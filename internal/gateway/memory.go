@@ -18,5 +18,10 @@ func Memory(s config.Settings) uint64 {
 	if s.EnableLog {
 		perSocket += journal.QueueMemory
 	}
-	return program + shard.Config{MaxEngines: s.MaxEngines, History: s.History}.Bytes() + uint64(s.Workers)*perSocket
+	return program + TableMemory(s) + uint64(s.Workers)*perSocket
+}
+
+// TableMemory returns about how much memory the full table of a gateway with these settings takes, in bytes.
+func TableMemory(s config.Settings) uint64 {
+	return shard.Config{MaxEngines: s.MaxEngines, History: s.History}.Bytes()
 }

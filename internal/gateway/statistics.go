@@ -31,6 +31,7 @@ type Statistics struct {
 	ReadErrors   uint64                // failed reads that the gateway recovered from or gave up on
 	Engines      [state.Statuses]int   // gauge: engines held, by status
 	Sockets      []Socket              // one a reader
+	Intruders    int                   // gauge: sockets of other processes that share the UDP port
 	Log          Log                   // all zero with the log off
 }
 
@@ -78,6 +79,7 @@ func (g *Gateway) Statistics() Statistics {
 		Replaced:     g.table.Replaced(),
 		LastReceived: in.LastReceived,
 		ReadErrors:   in.ReadErrors,
+		Intruders:    int(g.intruders.Load()),
 	}
 	for _, p := range g.pipelines {
 		s.add(&p.counters)

@@ -19,6 +19,7 @@ func (g *Gateway) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
 	d := departures{gateway: g}
+	deaf := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -27,9 +28,21 @@ func (g *Gateway) sweep(ctx context.Context) {
 			now := g.Now()
 			g.table.Sweep(now, g.settings.RemoveAfter)
 			d.say(time.Duration(now.Mono))
+			deaf = g.tellDeafness(deaf)
 			g.engine.KernelDrops()
 		}
 	}
+}
+
+// tellDeafness says when the gateway is not alive any more (/livez) and when it is again, and returns whether it is not.
+func (g *Gateway) tellDeafness(before bool) (deaf bool) {
+	why := g.Live()
+	if deaf = why != nil; deaf && !before {
+		g.log.Error("no states are received; they wait in the kernel, or are dropped there", "error", why.Error())
+	} else if before && !deaf {
+		g.log.Info("states are received again")
+	}
+	return deaf
 }
 
 // departures tells of engines that have left the table: of the first at once, of those in the next ten seconds together.

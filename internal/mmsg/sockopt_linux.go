@@ -91,6 +91,17 @@ func Drops(conn *net.UDPConn) (drops uint32, err error) {
 	return drops, err
 }
 
+// Inode returns the number by which /proc/net shows the socket.
+func Inode(conn *net.UDPConn) (inode uint64, err error) {
+	err = control(conn, func(fd int) error {
+		var st unix.Stat_t
+		err := unix.Fstat(fd, &st)
+		inode = st.Ino
+		return err
+	})
+	return inode, err
+}
+
 // SetSegmentation makes the kernel cut each datagram sent on conn into ones of size bytes (UDP generic segmentation
 // offload): one trip through the stack for many datagrams. A buffer may hold MaxSegments of them, the last possibly
 // shorter, and 65,507 bytes.

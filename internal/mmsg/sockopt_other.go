@@ -42,5 +42,8 @@ func RaiseReceiveBuffer(conn *net.UDPConn, size int) (granted int, err error) {
 // Drops is not counted per socket here: always 0.
 func Drops(*net.UDPConn) (uint32, error) { return 0, nil }
 
+// Inode is Linux's.
+func Inode(*net.UDPConn) (uint64, error) { return 0, errors.ErrUnsupported }
+
 // SetSegmentation is Linux's.
 func SetSegmentation(*net.UDPConn, int) error { return errors.ErrUnsupported }
