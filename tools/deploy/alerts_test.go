@@ -228,3 +228,78 @@ func TestPrometheusConfiguration(t *testing.T) {
 		t.Errorf("rules: %v", c.RuleFiles)
 	}
 }
+
+// incident evaluates one alert every 15 s over series that were sampled every 15 s, and returns when it fired.
+func incident(t *testing.T, name, input string, until time.Duration) (fired []time.Duration) {
+	t.Helper()
+	storage := promqltest.LoadedStorage(t, "load 15s\n"+input)
+	t.Cleanup(func() { storage.Close() })
+	query := rules.EngineQueryFunc(promqltest.NewTestEngine(t, false, 5*time.Minute, math.MaxInt32), storage)
+	for _, r := range alertRules(t) {
+		if r.Alert != name {
+			continue
+		}
+		expression, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rule := rules.NewAlertingRule(r.Alert, expression, time.Duration(r.For), time.Duration(r.KeepFiringFor),
+			labels.FromMap(r.Labels), labels.FromMap(r.Annotations), labels.EmptyLabels(), "", true, promslog.NewNopLogger())
+		for now := time.Duration(0); now <= until; now += 15 * time.Second {
+			if _, err := rule.Eval(t.Context(), 0, time.Unix(0, 0).Add(now), query, nil, 0); err != nil {
+				t.Fatal(err)
+			}
+			if slices.ContainsFunc(rule.ActiveAlerts(), func(a *rules.Alert) bool { return a.State == rules.StateFiring }) {
+				fired = append(fired, now)
+			}
+		}
+		return fired
+	}
+	t.Fatalf("no alert %s", name)
+	return nil
+}
+
+// Whole incidents, at the default settings: what is silent from 10:00 on is removed at 15:00. Each alert fires without a
+// gap from one time to the other, or never.
+func TestIncidents(t *testing.T) {
+	const (
+		i     = `instance="gateway:8080"`
+		fresh = `elrar_gateway_engines{status="fresh",` + i + `} `
+		stale = `elrar_gateway_engines{status="stale",` + i + `} `
+		up    = `elrar_engine_up{engine_id="a",` + i + `} `
+		reads = `elrar_gateway_datagrams_received_total{` + i + `} `
+	)
+	for _, test := range []struct {
+		name, alert, input string
+		from, to           time.Duration // 0, 0: never
+	}{
+		{"all silent", "ElrarFleetStale", fresh + "8x39 0x400\n" + stale + "0x39 8x19 0x380\n", 630 * time.Second, 71*time.Minute + 30*time.Second},
+		{"all silent", "ElrarNoTraffic", reads + "0+600x39 23400x400\n", 19*time.Minute + 30*time.Second, 100 * time.Minute},
+		{"the gateway restarts meanwhile", "ElrarFleetStale", fresh + "8x39 0x39 stale _x3 0x356\n" + stale + "0x39 8x19 0x19 stale _x3 0x356\n",
+			630 * time.Second, 71*time.Minute + 30*time.Second},
+		{"all back", "ElrarFleetStale", fresh + "8x39 0x79 8x320\n" + stale + "0x39 8x19 0x380\n", 630 * time.Second, 31*time.Minute + 45*time.Second},
+		{"one of eight", "ElrarFleetStale", fresh + "8x39 7x400\n" + stale + "0x39 1x19 0x380\n", 0, 0},
+		{"a healthy restart", "ElrarFleetStale", fresh + "8x39 stale _x1 0 8x400\n" + stale + "0x39 stale _x1 0 0x400\n", 0, 0},
+		{"no fleet ever", "ElrarFleetStale", fresh + "0x400\n" + stale + "0x400\n", 0, 0},
+		{"one engine dies", "ElrarEngineStale", up + "1x39 0x19 stale _x380\n", 630 * time.Second, 74*time.Minute + 30*time.Second},
+		{"it comes back", "ElrarEngineStale", up + "1x39 0x19 stale _x39 1x300\n", 630 * time.Second, 24*time.Minute + 45*time.Second},
+		{"it goes while it lives", "ElrarEngineStale", up + "1x39 stale _x380\n", 0, 0},
+	} {
+		t.Run(test.name+" "+test.alert, func(t *testing.T) {
+			fired := incident(t, test.alert, test.input, 100*time.Minute)
+			if len(fired) == 0 || test.to == 0 {
+				if len(fired) != 0 || test.to != 0 {
+					t.Errorf("fires %v, want %v to %v", fired, test.from, test.to)
+				}
+				return
+			}
+			first, last := fired[0], fired[len(fired)-1]
+			if gapless := int((last-first)/(15*time.Second)) + 1; len(fired) != gapless {
+				t.Errorf("%d of %d evaluations fire: a gap", len(fired), gapless)
+			}
+			if first != test.from || last != test.to {
+				t.Errorf("fires from %v to %v, want %v to %v", first, last, test.from, test.to)
+			}
+		})
+	}
+}
