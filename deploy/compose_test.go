@@ -47,6 +47,9 @@ func TestComposeConfig(t *testing.T) {
 				t.Errorf("%s lacks %s:\n%s", file, want, got.stdout)
 			}
 		}
+		if file == "compose.yaml" && (!strings.Contains(got.stdout, "127.0.0.1") || strings.Contains(got.stdout, "0.0.0.0")) {
+			t.Errorf("%s publishes HTTP to everybody:\n%s", file, got.stdout)
+		}
 		if host := strings.Count(got.stdout, "network_mode: host"); host != 0 && file == "compose.yaml" || host != 4 && file != "compose.yaml" {
 			t.Errorf("%s: %d services are on the host's network", file, host)
 		}

@@ -152,7 +152,7 @@ func TestExamples(t *testing.T) {
 // What the issue, the guide and the gateway's own rules ask of the pods.
 func TestPods(t *testing.T) {
 	for variant := range variants {
-		m, _ := build(t, variant)
+		m, text := build(t, variant)
 		spec, container := m.pod.Spec, m.pod.Spec.Containers[0]
 		for what, holds := range map[string]bool{
 			"no variables of Services":    spec.EnableServiceLinks != nil && !*spec.EnableServiceLinks,
@@ -172,6 +172,9 @@ func TestPods(t *testing.T) {
 			"names on the host's network": !spec.HostNetwork || spec.DNSPolicy == corev1.DNSClusterFirstWithHostNet,
 			"no second on the same ports": m.daemonset == nil || m.daemonset.Spec.UpdateStrategy.RollingUpdate.MaxSurge.IntValue() == 0,
 			"a policy where one works":    spec.HostNetwork == (m.policy == nil),
+			"no way out":                  m.policy == nil || slices.Contains(m.policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) && m.policy.Spec.Egress == nil,
+			"no difference at each diff":  !bytes.Contains(text, []byte("[]")), // the API server drops empty lists
+			"an image that stays":         strings.Contains(container.Image, ":") && !strings.HasSuffix(container.Image, ":latest"),
 		} {
 			if !holds {
 				t.Errorf("%s: %s", variant, what)
