@@ -47,8 +47,11 @@ func TestComposeConfig(t *testing.T) {
 				t.Errorf("%s lacks %s:\n%s", file, want, got.stdout)
 			}
 		}
-		if file == "compose.yaml" && (!strings.Contains(got.stdout, "127.0.0.1") || strings.Contains(got.stdout, "0.0.0.0")) {
-			t.Errorf("%s publishes HTTP to everybody:\n%s", file, got.stdout)
+		// HTTP is published on this host alone, unless HTTP_ADDRESS says otherwise.
+		open := run(t, compose(t, file, []string{"HTTP_ADDRESS=192.0.2.1"}, "config"))
+		if closed := strings.Count(got.stdout, "127.0.0.1") - strings.Count(open.stdout, "127.0.0.1"); file == "compose.yaml" &&
+			(closed != 1 || strings.Count(open.stdout, "192.0.2.1") != 1) {
+			t.Errorf("%s publishes HTTP on\n%s\nand with HTTP_ADDRESS=192.0.2.1 on\n%s", file, got.stdout, open.stdout)
 		}
 		if host := strings.Count(got.stdout, "network_mode: host"); host != 0 && file == "compose.yaml" || host != 4 && file != "compose.yaml" {
 			t.Errorf("%s: %d services are on the host's network", file, host)
