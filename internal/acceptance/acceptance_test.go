@@ -2,7 +2,6 @@ package acceptance
 
 import (
 	"cmp"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -16,10 +15,6 @@ import (
 	"github.com/elrar/state-gateway/internal/needs"
 )
 
-var update = flag.Bool("update", false, "write docs/acceptance.md")
-
-const transcriptFile = "../../docs/acceptance.md"
-
 // TestGuide runs the guide. It needs a Docker Engine, root and some minutes, and so only runs with STATE_DOCKER set, as
 // .ci/run sets it where there is an engine. STATE_DOCKER_BUILD_ARGS are build arguments for the image, NAME=VALUE.
 func TestGuide(t *testing.T) {
@@ -32,9 +27,6 @@ func TestGuide(t *testing.T) {
 	}
 	if out, err := exec.Command("docker", "info").CombinedOutput(); err != nil {
 		needs.Skip(t, fmt.Sprintf("no Docker Engine answers: %s", out))
-	}
-	if *update && os.Getenv("STATE_SOAK") == "" {
-		t.Fatal("the transcript is of a run at full length: set STATE_SOAK")
 	}
 
 	a := &acceptance{site: newSite(t), commands: map[string]string{}, ran: map[string]bool{}, page: &transcript{shown: map[string]bool{}}}
@@ -65,7 +57,7 @@ func TestGuide(t *testing.T) {
 			section, begin := a.page.section(part.title), time.Now()
 			t.Cleanup(func() {
 				section.took = time.Since(begin)
-				t.Log(section) // shown by -v, and when the row fails
+				t.Log(section) // with -v the transcript, and without when the row fails
 				a.removeContainers()
 			})
 			part.run(&row{acceptance: a, TB: t, section: section})
@@ -79,12 +71,7 @@ func TestGuide(t *testing.T) {
 			t.Errorf("block %s: run %v, in the list of those that are not %v", name, a.ran[name], left)
 		}
 	}
-	if *update && !t.Failed() {
-		a.writeHead(t)
-		if err := os.WriteFile(transcriptFile, []byte(a.page.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	t.Log(a.about(t) + a.page.table())
 }
 
 // removeContainers removes what a row leaves running, and its log.
@@ -110,18 +97,15 @@ func (a *acceptance) senders() []string {
 	return []string{a.container + "-engine-host", a.container + "-engine-bridge", a.container + "-engine-custom"}
 }
 
-// writeHead says what was run, when and where.
-func (a *acceptance) writeHead(t *testing.T) {
+// about says what was run, when and where.
+func (a *acceptance) about(t *testing.T) string {
 	revision := strings.TrimSpace(bash(t.Context(), "git describe --always --dirty 2>/dev/null || echo unknown", "").output)
 	engine := strings.TrimSpace(bash(t.Context(), "docker version -f '{{.Server.Version}}'", "").output)
 	about := strings.TrimSpace(bash(t.Context(),
 		"docker info -f '{{.OperatingSystem}}, Linux {{.KernelVersion}}, {{.Architecture}}, {{.NCPU}} processors; "+
 			"storage driver {{.Driver}}, control groups of version {{.CgroupVersion}}'", "").output)
-	w := &a.page.head
-	fmt.Fprintf(w, "# The acceptance run\n\n"+
-		"The commands of [deployment.md](deployment.md) on a Docker Engine, row by row, with what they printed and what was seen.\n"+
-		"Written by the run, never by hand:\n\n"+
-		"    STATE_DOCKER=1 STATE_DOCKER_BUILD_ARGS=\"$(.ci/base-images)\" STATE_SOAK=1 go test ./internal/acceptance -run Guide -timeout 30m -update\n\n")
+	w := &strings.Builder{}
+	fmt.Fprintf(w, "\nThe commands of docs/deployment.md on a Docker Engine, row by row, with what they printed and what was seen.\n\n")
 	fmt.Fprintf(w, "%s, revision %s. Docker Engine %s; %s. Go %s. Receive buffers: net.core.rmem_max = %s.\n\n",
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), revision, engine, about, strings.TrimPrefix(runtime.Version(), "go"),
 		strings.TrimSpace(cmp.Or(bash(t.Context(), "cat /proc/sys/net/core/rmem_max", "").output, "unknown")))
@@ -135,4 +119,5 @@ func (a *acceptance) writeHead(t *testing.T) {
 		fmt.Fprintf(w, "- Not run: block `%s`; %s.\n", name, notRun[name])
 	}
 	fmt.Fprintf(w, "\nWhere a command is not the guide's, it stands for engines in other containers.\n")
+	return w.String()
 }
