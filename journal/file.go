@@ -2,10 +2,10 @@ package journal
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -57,8 +57,8 @@ type file struct {
 	due     time.Time // of the next look after the file
 	renamed time.Time // when the path was first seen to be another file, or none; zero if it is this one
 	kept    bool      // it was said that the open file is kept although it was renamed
-	synced  time.Time
-	dirty   uint64    // lines written to it since it was synced
+	synced  time.Time // when the last regular sync began
+	dirty   uint64    // lines written to it, if it is a regular file, since a sync of it began
 	retry   time.Time // nothing is written before, after a failure
 
 	nextRotation time.Time // no rotation is tried before, after one that failed
@@ -68,10 +68,13 @@ type file struct {
 	lost     uint64 // lines since then
 	lowSpace bool
 
-	leaving  sync.WaitGroup            // files that are being synced and closed
+	last    chan struct{}        // closed when everything that was begun beside the writing is done; nil: nothing was
+	pending atomic.Int32         // of these, how many are not done
+	syncErr error                // of the last sync, and it was said; theirs
+	fsync   func(*os.File) error // theirs
+
 	current  atomic.Pointer[os.File]   // open's, for other goroutines
 	deadline atomic.Pointer[time.Time] // of writes to what is not a regular file, after a stop
-	unsynced atomic.Bool               // the last sync failed, and it was said
 	unsafe   atomic.Uint64             // lines written, and not synced
 	errors   [Ops]atomic.Uint64
 	reopens  atomic.Uint64
@@ -127,49 +130,6 @@ func (f *file) hurry(deadline time.Time) {
 	}
 }
 
-// leave closes the current file, which unlocks it. The lines do not wait until what was written is safe from a power
-// failure, which can take a while on a busy disk.
-func (f *file) leave() {
-	left, dirty := f.open, f.dirty
-	f.current.Store(nil)
-	f.open, f.dirty = nil, 0
-	if !left.regular {
-		left.Close()
-		return
-	}
-	left.cut()
-	f.leaving.Go(func() {
-		if dirty > 0 {
-			f.sync(left, dirty)
-		}
-		left.Close()
-		select {
-		case f.rotated <- struct{}{}:
-		default:
-		}
-	})
-}
-
-// sync makes what was written to a file, so many lines, safe from a power failure. Safe from any goroutine.
-func (f *file) sync(o *openFile, lines uint64) error {
-	if !o.regular {
-		return nil
-	}
-	if err := o.Sync(); err != nil {
-		f.errors[OpSync].Add(1)
-		if !f.unsynced.Swap(true) {
-			f.cfg.Log.Error("state log: cannot sync; what was written may not outlive a power failure", "file", f.cfg.Path, "error", err)
-		}
-		return err
-	}
-	if !o.named.Swap(true) {
-		syncDirectory(f.cfg.Path) // the file may have been created just now
-	}
-	f.unsynced.Store(false)
-	f.unsafe.Add(-lines)
-	return nil
-}
-
 // tend looks after the file: once a second, whether there are lines or not, and at once when asked to.
 func (f *file) tend(now time.Time) {
 	if asked := f.reopen.Swap(false); asked || !now.Before(f.due) {
@@ -181,10 +141,9 @@ func (f *file) tend(now time.Time) {
 		}
 		f.checkSpace()
 	}
-	if f.cfg.SyncInterval > 0 && f.dirty > 0 && now.Sub(f.synced) >= f.cfg.SyncInterval {
-		dirty := f.dirty
-		f.synced, f.dirty = now, 0
-		f.sync(f.open, dirty)
+	if f.cfg.SyncInterval > 0 && f.dirty > 0 && now.Sub(f.synced) >= f.cfg.SyncInterval && f.pending.Load() == 0 {
+		f.synced = now
+		f.syncBeside()
 	}
 }
 
@@ -220,6 +179,11 @@ func (f *file) follow(now time.Time, asked bool) {
 	}
 }
 
+// full reports whether the open file becomes too large by so many more bytes.
+func (f *file) full(more int) bool {
+	return f.cfg.MaxSize > 0 && f.open.regular && f.size > 0 && f.size+int64(more) > f.cfg.MaxSize
+}
+
 // write appends whole lines, n of them, and returns what of them the file has now, and why it does not have the rest.
 func (f *file) write(lines []byte, n uint64) (size int, written uint64, why drop) {
 	now := time.Now()
@@ -232,7 +196,7 @@ func (f *file) write(lines []byte, n uint64) (size int, written uint64, why drop
 		f.lost += n
 		return 0, 0, dropError
 	}
-	if f.cfg.MaxSize > 0 && f.open.regular && f.size > 0 && f.size+int64(len(lines)) > f.cfg.MaxSize && !now.Before(f.nextRotation) {
+	if f.full(len(lines)) && !now.Before(f.nextRotation) && f.pending.Load() < mostBeside {
 		f.rotate(now)
 	}
 	err := f.open.cut()
@@ -324,17 +288,18 @@ func (f *file) checkSpace() {
 
 // close makes the file safe and closes it.
 func (f *file) close() error {
-	var err error
+	f.settle()
+	err := f.syncErr // a sync that succeeds after one that failed does not make good what that one lost
 	if f.open != nil {
 		f.open.cut() // or the next start does it
 		if f.dirty > 0 {
-			err = f.sync(f.open, f.dirty)
+			f.sync(f.open, f.dirty)
+			err = cmp.Or(err, f.syncErr)
 		}
 		f.current.Store(nil)
 		err = errors.Join(err, f.open.Close())
 		f.open = nil
 	}
-	f.leaving.Wait()
 	if f.failing {
 		f.cfg.Log.Error("state log: ends with lines lost", "file", f.cfg.Path, "lost", f.lost)
 	}

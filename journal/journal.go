@@ -83,7 +83,7 @@ func New(cfg Config) (*Journal, error) {
 		cfg.Mode = 0o644
 	}
 	j := &Journal{wake: make(chan struct{}, 1), out: make([]byte, 0, segmentSize)}
-	j.file = &file{cfg: cfg, rotated: make(chan struct{}, 1)}
+	j.file = &file{cfg: cfg, rotated: make(chan struct{}, 1), fsync: (*os.File).Sync}
 	if err := j.file.start(time.Now()); err != nil {
 		return nil, err
 	}

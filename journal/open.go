@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -39,9 +38,9 @@ type openFile struct {
 	*os.File
 	info    os.FileInfo
 	regular bool
-	torn    int         // bytes of a torn last line that were cut off when it was opened
-	named   atomic.Bool // its name is safe too since its first sync
-	whole   int64       // size up to which the lines are whole, if a part of one is behind it; else -1
+	torn    int   // bytes of a torn last line that were cut off when it was opened
+	named   bool  // its name is safe too since its first sync
+	whole   int64 // size up to which the lines are whole, if a part of one is behind it; else -1
 }
 
 // openLog opens or creates the file. A regular file is locked against other gateways first, and then rid of the torn
