@@ -140,31 +140,72 @@ func TestReopen(t *testing.T) {
 	})
 }
 
-// TestReopenThatFails: it is said once, however often it is asked for.
-func TestReopenThatFails(t *testing.T) {
+// TestForeignReplacement, row 44: a file in the log's place that is somebody else's is left alone; the old one is kept, and
+// it is said once, however often it is asked for.
+func TestForeignReplacement(t *testing.T) {
+	for _, foreign := range []string{"somebody else's text", "somebody else's\nlines\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHarness(t, 1)
+			stop := h.start()
+			old := h.path + ".1"
+			if err := os.Rename(h.path, old); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(h.path, []byte(foreign), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			total := 0
+			for range 100 {
+				h.Reopen()
+				h.run(&total, 10)
+			}
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			h.settled(total, old)
+			if h.content() != foreign {
+				t.Error("the foreign file was changed")
+			}
+			h.said("level=", 1)
+		})
+	}
+}
+
+// TestForeignFileAppears, row 44: where there is no old file to go on in, lines are dropped and counted rather than written
+// to somebody else's.
+func TestForeignFileAppears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, 1)
 		stop := h.start()
-		old := h.path + ".1"
-		if err := os.Rename(h.path, old); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(h.path, []byte("somebody else's text"), 0o644); err != nil {
-			t.Fatal(err)
-		}
 		total := 0
-		for range 100 {
-			h.Reopen()
-			h.run(&total, 10)
+		h.run(&total, 10)
+		const foreign = "somebody else's\nlines\n"
+		other := h.path + ".other"
+		if err := os.WriteFile(other, []byte(foreign), 0o644); err != nil {
+			t.Fatal(err)
 		}
+		if err := os.Rename(other, h.path); err != nil {
+			t.Fatal(err)
+		}
+		later(checkInterval)
+		before := h.Counters()
+		h.run(&total, 500)
+		if c := h.Counters(); c.DroppedError != before.DroppedError+500 || !strings.Contains(h.Trouble(), "does not begin as a state log") {
+			t.Errorf("%+v after %+v; trouble %q", c, before, h.Trouble())
+		}
+		if h.content() != foreign {
+			t.Error("the foreign file was changed")
+		}
+		os.Remove(h.path)
+		later(checkInterval)
+		h.run(&total, 10)
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		h.settled(total, old)
-		if h.content() != "somebody else's text" {
-			t.Error("the foreign file was changed")
+		if n := len(h.lines()); n != 10 || h.Trouble() != "" {
+			t.Errorf("%d lines; trouble %q", n, h.Trouble())
 		}
-		h.said("level=", 1)
+		h.said("ERROR", 1)
 	})
 }
 

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,11 +25,18 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("%s is being written by process %d", e.Path, e.PID)
 }
 
-// ForeignError says that the file ends in something that is no state log's torn line, so that it may be anything.
-type ForeignError struct{ Path string }
+// ForeignError says that the file is no state log, so that it may be anything.
+type ForeignError struct {
+	Path string
+	End  bool // its end is no state log's; else its beginning
+}
 
 func (e *ForeignError) Error() string {
-	return e.Path + " does not end as a state log does: it is left alone"
+	does := "begin"
+	if e.End {
+		does = "end"
+	}
+	return fmt.Sprintf("%s does not %s as a state log does: it is left alone", e.Path, does)
 }
 
 // openFile is a file that is open for appending, and this process's own if it is a regular one.
@@ -43,9 +49,10 @@ type openFile struct {
 	whole   int64 // size up to which the lines are whole, if a part of one is behind it; else -1
 }
 
-// openLog opens or creates the file. A regular file is locked against other gateways first, and then rid of the torn
-// line that a kill or a power failure may have left. A FIFO or a device is taken as it is; a FIFO that nobody reads is
-// an error (ENXIO): without O_NONBLOCK, which means nothing to a regular file, opening it would wait for a reader.
+// openLog opens or creates the file. A regular file is locked against other gateways first, and then, if it is a state log,
+// rid of the torn line that a kill or a power failure may have left. A FIFO or a device is taken as it is; a FIFO that
+// nobody reads is an error (ENXIO): without O_NONBLOCK, which means nothing to a regular file, opening it would wait for a
+// reader.
 func openLog(path string, mode os.FileMode) (*openFile, error) {
 	f, err := openOrCreate(path, mode)
 	if err != nil {
@@ -65,7 +72,7 @@ func openOrCreate(path string, mode os.FileMode) (*os.File, error) {
 		info, err := os.Stat(path)
 		switch {
 		case err == nil && info.Mode().IsRegular():
-			return os.OpenFile(path, os.O_RDWR|flags, 0) // reading: for the torn line
+			return os.OpenFile(path, os.O_RDWR|flags, 0) // reading: for what is in it
 		case err == nil:
 			return os.OpenFile(path, os.O_WRONLY|flags, 0)
 		case !errors.Is(err, fs.ErrNotExist):
@@ -103,44 +110,13 @@ func (o *openFile) claim(path string) (err error) {
 	if o.info, err = o.Stat(); err != nil { // its size, now that nobody else writes
 		return err
 	}
-	return o.mend(path)
-}
-
-// maxTorn bounds a torn line: lines have 2 KiB at most.
-const maxTorn = 16 << 10
-
-// lineStart begins every line.
-const lineStart = `{"timestamp": `
-
-// mend cuts a torn last line off: the beginning of one, or what a power failure can make of it where the file's size
-// was safe before its content, zeros.
-func (o *openFile) mend(path string) error {
-	size := o.info.Size()
-	tail := make([]byte, min(size, maxTorn))
-	if _, err := o.ReadAt(tail, size-int64(len(tail))); err != nil {
+	if o.torn, err = torn(o.File, o.info.Size(), path); o.torn == 0 {
 		return err
 	}
-	lines := tail[:bytes.LastIndexByte(tail, '\n')+1]
-	torn := tail[len(lines):]
-	if len(torn) == 0 {
-		return nil
-	}
-	text := bytes.TrimRight(torn, "\x00")
-	if len(text) == 0 { // then the line before tells
-		lines = bytes.TrimSuffix(lines, []byte("\n"))
-		if text = lines[bytes.LastIndexByte(lines, '\n')+1:]; len(text) == 0 {
-			return &ForeignError{Path: path}
-		}
-	}
-	if len(torn) == maxTorn || !bytes.HasPrefix(text, []byte(lineStart[:min(len(text), len(lineStart))])) {
-		return &ForeignError{Path: path}
-	}
-	o.torn = len(torn)
-	if err := o.Truncate(size - int64(o.torn)); err != nil {
+	if err := o.Truncate(o.info.Size() - int64(o.torn)); err != nil {
 		return err
 	}
-	info, err := o.Stat()
-	o.info = info
+	o.info, err = o.Stat()
 	return err
 }
 

@@ -7,11 +7,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
-// TestTornLine, row 14: what a kill or a power failure leaves of a line is cut off; anything else that is no whole line
-// means that the file is somebody else's, and it is left alone.
-func TestTornLine(t *testing.T) {
+// TestWhoseFile, rows 14 and 44: what a kill or a power failure leaves of a line is cut off; anything else that does not
+// begin and end as a state log does means that the file is somebody else's, and it is left alone.
+func TestWhoseFile(t *testing.T) {
 	_, text := numbered(0, 1)
 	line := `{"timestamp": 1755532567.502843, "state": ` + string(text) + "}\n"
 	zeros := func(n int) string { return strings.Repeat("\x00", n) }
@@ -27,15 +28,35 @@ func TestTornLine(t *testing.T) {
 		{line + line[:60], 60},
 		{line + line[:len(line)-1], len(line) - 1},
 		{line[:60], 60},
-		{line + lineStart + strings.Repeat("1", maxTorn-len(lineStart)-1), maxTorn - 1},
-		{line + lineStart + strings.Repeat("1", maxTorn-len(lineStart)), -1},
-		{lineStart + strings.Repeat("1", maxTorn), -1},
+		{line + lineStart + strings.Repeat("1", maxLook-len(lineStart)-1), maxLook - 1},
+		{line + lineStart + strings.Repeat("1", maxLook-len(lineStart)), -1},
+		{lineStart + strings.Repeat("1", maxLook), -1},
 		{line + line[:60] + zeros(4000), 4060},
 		{line + zeros(4096), 4096},
-		{line + zeros(2*maxTorn), -1},
+		{line + zeros(2*maxLook), -1},
 		{zeros(100), -1},
 		{"\n" + zeros(100), -1},
 		{"some text\n" + zeros(100), -1},
+		{line[:1], 1},
+		{line[:len(lineStart)+12], len(lineStart) + 12},
+		{line[:len(line)-1], len(line) - 1},
+		{line + zeros(maxLook-1), maxLook - 1},
+		{strings.Repeat(line, 200) + line[:60], 60},
+		{`{"timestamp":1,"state":{"engine_id":"a"}}` + "\n", 0}, // by another program, with its own spacing
+		{`{ "state" : { "x": 1, "engine_id": "a" }, "timestamp": 1e9 }` + "\r\n" + line, 0},
+		{"the first line\n", -1},
+		{"the first line\n" + line, -1},
+		{"\n" + line, -1},
+		{"null\n", -1},
+		{`{"timestamp": 1, "state": null}` + "\n", -1},
+		{`{"timestamp": 1, "state": {}}` + "\n", -1},
+		{`{"timestamp": 1, "state": {"engine_id": "a"}, "more": 1}` + "\n", -1},
+		{`{"timestamp": "1", "state": {"engine_id": "a"}}` + "\n", -1},
+		{`{"time": 1, "state": {"engine_id": "a"}}` + "\n", -1},
+		{line[:60] + "\n" + line, -1},
+		{strings.Repeat(" ", maxLook) + line, -1},
+		{`{"timestamp": 1755532567.5, "level": "info"}`, -1},
+		{line + `{"timestamp": 1755532567.5, "level": "info"}`, -1},
 		{"text without an end", -1},
 		{line + "text without an end", -1},
 		{line + `{"timestamp":1`, -1}, // not as this gateway writes
@@ -46,7 +67,15 @@ func TestTornLine(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := test.content[max(0, len(test.content)-40):]
+		check := CheckFile(path)
+		if _, foreign := errors.AsType[*ForeignError](check); foreign != (test.cut < 0) {
+			t.Errorf("…%q: CheckFile: %v", name, check)
+		}
 		if test.cut < 0 {
+			long := time.Unix(1e9, 0)
+			if err := os.Chtimes(path, long, long); err != nil {
+				t.Fatal(err)
+			}
 			_, err := New(Config{Path: path})
 			if foreign, ok := errors.AsType[*ForeignError](err); !ok || foreign.Path != path {
 				t.Errorf("…%q: error %v", name, err)
@@ -54,11 +83,15 @@ func TestTornLine(t *testing.T) {
 			if got, err := os.ReadFile(path); err != nil || string(got) != test.content {
 				t.Errorf("…%q was changed", name)
 			}
+			if info, err := os.Stat(path); err != nil || !info.ModTime().Equal(long) {
+				t.Errorf("…%q was touched: %v", name, info.ModTime())
+			}
 			continue
 		}
 		h := newHarnessAt(t, 1, path)
-		if got, want := h.content(), test.content[:len(test.content)-test.cut]; got != want {
-			t.Errorf("…%q: %d bytes left, want %d", name, len(got), len(want))
+		kept := test.content[:len(test.content)-test.cut]
+		if got := h.content(); got != kept {
+			t.Errorf("…%q: %d bytes left, want %d", name, len(got), len(kept))
 		}
 		torn := 0
 		if test.cut > 0 {
@@ -70,7 +103,11 @@ func TestTornLine(t *testing.T) {
 		h.said("torn last line", torn)
 		h.put(0, arrival, 0, 10)
 		h.drain()
-		for _, line := range h.lines() {
+		added := h.lines()[strings.Count(kept, "\n"):]
+		if len(added) != 10 {
+			t.Errorf("…%q: %d lines added", name, len(added))
+		}
+		for _, line := range added {
 			if _, _, ok := parse(line); !ok {
 				t.Errorf("…%q: line %q", name, line)
 			}

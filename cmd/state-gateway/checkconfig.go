@@ -10,6 +10,7 @@ import (
 
 	"github.com/elrar/state-gateway/internal/config"
 	"github.com/elrar/state-gateway/internal/doctor"
+	"github.com/elrar/state-gateway/journal"
 )
 
 type checkConfigCommand struct {
@@ -46,6 +47,11 @@ func (c *checkConfigCommand) Run(command *kong.Context) error {
 	}
 	if tooLarge != nil {
 		bad = append(bad, tooLarge)
+	}
+	if settings.EnableLog {
+		if err := journal.CheckFile(settings.LogFile); err != nil {
+			bad = append(bad, logFileError(settings, err))
+		}
 	}
 	if bad != nil {
 		return &exitError{exitConfig, errors.Join(bad...)}

@@ -317,18 +317,30 @@ func TestTwoGatewaysOfOneFile(t *testing.T) {
 	}
 }
 
+// A file that is no state log is refused, by the check before the start too, and stays as it is; row 44.
 func TestForeignFileIsRefused(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "thesis.txt")
-	const text = "not a log, and the only copy"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got := runBinary(t, env("UDP_PORT=0", "HTTP_ADDRESS=127.0.0.1:0", "LOG_FILE="+file))
-	if got.code != 69 || !strings.Contains(got.stderr, "VLLM_STATE_GATEWAY_LOG_FILE="+file) {
-		t.Errorf("%+v", got)
-	}
-	if left, err := os.ReadFile(file); err != nil || string(left) != text {
-		t.Errorf("%q, %v", left, err)
+	for _, text := range []string{"not a log, and the only copy", "a thesis\nof several lines\n", `{"level":"info","msg":"started"}` + "\n"} {
+		file := filepath.Join(t.TempDir(), "thesis.txt")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"serve", "check-config"} {
+			got := runBinary(t, env("UDP_PORT=0", "HTTP_ADDRESS=127.0.0.1:0", "LOG_FILE="+file), command)
+			want := "state-gateway: VLLM_STATE_GATEWAY_LOG_FILE=" + file + ": " + file + " does not begin as a state log does: it is left alone\n"
+			if got.code != 78 || !strings.HasSuffix(got.stderr, want) {
+				t.Errorf("%s: %+v", command, got)
+			}
+		}
+		if left, err := os.ReadFile(file); err != nil || string(left) != text {
+			t.Errorf("%q, %v", left, err)
+		}
+		if after, err := os.Stat(file); err != nil || !after.ModTime().Equal(before.ModTime()) {
+			t.Errorf("%v, %v", after, err)
+		}
 	}
 }
 

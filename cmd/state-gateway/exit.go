@@ -13,7 +13,7 @@ const (
 	exitFailed      = 1  // a run that failed
 	exitUsage       = 64 // wrong command line
 	exitUnavailable = 69 // cannot serve: a port, an address or the log file is not to be had
-	exitConfig      = 78 // bad value, or an unknown name in check-config
+	exitConfig      = 78 // bad value, a log file that is no state log, or an unknown name in check-config
 )
 
 // exitError is an error that asks for an exit code.

@@ -19,6 +19,7 @@ import (
 	"github.com/elrar/state-gateway/internal/config"
 	"github.com/elrar/state-gateway/internal/doctor"
 	"github.com/elrar/state-gateway/internal/gateway"
+	"github.com/elrar/state-gateway/journal"
 	"github.com/elrar/state-gateway/state"
 )
 
@@ -37,7 +38,7 @@ type service struct {
 func newService(s config.Settings, log *slog.Logger, passed passedSockets) (*service, error) {
 	g, err := gateway.New(s, log, passed.udp...)
 	if _, ok := errors.AsType[*gateway.LogFileError](err); ok {
-		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_LOG_FILE=%s: %w", s.LogFile, err), "")
+		return nil, logFileError(s, err)
 	} else if err != nil {
 		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_UDP_PORT=%d, VLLM_STATE_GATEWAY_BIND_ADDRESS=%v: %w", s.UDPPort, s.BindAddress, err),
 			doctor.BindTrouble(err, "udp", netip.AddrPortFrom(s.BindAddress, s.UDPPort), doctor.Look(os.Getenv)))
@@ -61,6 +62,15 @@ func newService(s config.Settings, log *slog.Logger, passed passedSockets) (*ser
 		return nil, errors.Join(unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_HTTP_ADDRESS=%s: %w", s.HTTPAddress, err), httpTrouble(err, s.HTTPAddress)), g.Close())
 	}
 	return &service{gateway: g, http: server, log: log}, nil
+}
+
+// logFileError makes an error of a state log's file: the setting is wrong if the file is no state log.
+func logFileError(s config.Settings, err error) error {
+	err = fmt.Errorf("VLLM_STATE_GATEWAY_LOG_FILE=%s: %w", s.LogFile, err)
+	if _, foreign := errors.AsType[*journal.ForeignError](err); foreign {
+		return &exitError{exitConfig, err}
+	}
+	return unavailable(err, "")
 }
 
 // unavailable makes an error that ends the process with the code for "cannot serve".
