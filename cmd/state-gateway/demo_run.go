@@ -37,15 +37,17 @@ func demo(ctx context.Context, opts demoCommand) error {
 	settings.UDPPort = 0
 	settings.HTTPAddress = "127.0.0.1:0"
 	settings.LogFile = filepath.Join(dir, "engine_states.jsonl")
-	var messages io.Writer = os.Stderr
+	var to io.Writer = os.Stderr
 	visible := onTerminal()
 	if visible { // they would run across the view
 		held := &bytes.Buffer{}
 		defer func() { os.Stderr.Write(held.Bytes()) }()
-		messages = held
+		to = held
 	}
+	messages := newMessageWriter(to)
+	defer messages.flush()
 	log := slog.New(slog.NewTextHandler(messages, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := newService(settings, log, passedSockets{})
+	s, err := newService(settings, log, messages, passedSockets{})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type process struct {
 	udp     netip.AddrPort // to send to
 	url     string
 	logFile string
+	stderr  *os.File // the reading end
 
 	mu       sync.Mutex
 	messages []string // lines of standard error
@@ -48,6 +49,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd, settings ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.stderr = stderr.(*os.File)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -29,10 +29,13 @@ type commands struct {
 }
 
 func main() {
+	outliveReader()
 	if err := run(os.Args[1:]); err != nil {
+		messages := newMessageWriter(os.Stderr)
 		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintln(os.Stderr, "state-gateway:", strings.TrimSuffix(line, "\n"))
+			fmt.Fprintln(messages, "state-gateway:", strings.TrimSuffix(line, "\n"))
 		}
+		messages.flush()
 		os.Exit(exitCode(err))
 	}
 }

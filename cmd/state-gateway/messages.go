@@ -2,9 +2,20 @@ package main
 
 import (
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// outliveReader makes os.Stderr a copy of itself, to which a write fails with EPIPE when nobody is left who could read it.
+// A write to descriptor 2 itself ends a Go program by SIGPIPE then, as one to standard output goes on to do.
+func outliveReader() {
+	if fd, err := unix.FcntlInt(os.Stderr.Fd(), unix.F_DUPFD_CLOEXEC, 3); err == nil {
+		os.Stderr = os.NewFile(uintptr(fd), os.Stderr.Name())
+	}
+}
 
 // messageQueue is how many messages may wait for whoever reads standard error. The gateway says a few a second at most.
 const messageQueue = 1024
@@ -13,10 +24,10 @@ const messageQueue = 1024
 const messageGrace = time.Second
 
 // messageWriter writes messages to w in a goroutine of its own: when nobody reads them (a stalled log driver behind a full
-// pipe), they are dropped and counted, and nothing that says something waits. Safe for concurrent use.
+// pipe, or one that has gone), they are dropped and counted, and nothing that says something waits. Safe for concurrent use.
 type messageWriter struct {
 	queue   chan []byte
-	dropped atomic.Uint64
+	dropped atomic.Uint64 // messages that were not, or not wholly, written
 	done    chan struct{}
 }
 
@@ -25,7 +36,9 @@ func newMessageWriter(w io.Writer) *messageWriter {
 	go func() {
 		defer close(m.done)
 		for message := <-m.queue; message != nil; message = <-m.queue {
-			w.Write(message)
+			if _, err := w.Write(message); err != nil {
+				m.dropped.Add(1)
+			}
 		}
 	}()
 	return m

@@ -37,7 +37,7 @@ func (c *serveCommand) Run() error {
 	log := newLogger(settings, messages)
 	defer func() {
 		if n := messages.dropped.Load(); n > 0 {
-			log.Warn("messages that nobody read in time were dropped", "messages", n)
+			log.Warn("messages that nobody read were dropped", "messages", n)
 		}
 		messages.flush()
 	}()
@@ -50,7 +50,7 @@ func (c *serveCommand) Run() error {
 	fitMemory(settings, log)
 	ctx, stop := untilSignal(context.Background(), os.Exit)
 	defer stop()
-	return serve(ctx, settings, log, passed)
+	return serve(ctx, settings, log, messages, passed)
 }
 
 // newLogger returns the log of the gateway's own messages, which go to standard error by way of w.

@@ -33,9 +33,9 @@ type service struct {
 	log     *slog.Logger
 }
 
-// newService binds the UDP port and the HTTP address, or takes passed sockets in their place. An error names the setting
-// that cannot be served.
-func newService(s config.Settings, log *slog.Logger, passed passedSockets) (*service, error) {
+// newService binds the UDP port and the HTTP address, or takes passed sockets in their place. What it says goes to log, and
+// by way of messages to whoever reads. An error names the setting that cannot be served.
+func newService(s config.Settings, log *slog.Logger, messages *messageWriter, passed passedSockets) (*service, error) {
 	g, err := gateway.New(s, log, passed.udp...)
 	if _, ok := errors.AsType[*gateway.LogFileError](err); ok {
 		return nil, logFileError(s, err)
@@ -45,14 +45,15 @@ func newService(s config.Settings, log *slog.Logger, passed passedSockets) (*ser
 	}
 	v, r := build()
 	handler := api.New(g.Table(), g, api.Info{
-		NetworkMode:   string(s.NetworkMode),
-		BindAddress:   s.BindAddress.String(),
-		UDPPort:       int(g.UDPAddress().Port()),
-		Rules:         g.Rules(),
-		EngineMetrics: s.EngineMetrics,
-		Started:       g.Now(),
-		Version:       v,
-		Revision:      r,
+		NetworkMode:     string(s.NetworkMode),
+		BindAddress:     s.BindAddress.String(),
+		UDPPort:         int(g.UDPAddress().Port()),
+		Rules:           g.Rules(),
+		EngineMetrics:   s.EngineMetrics,
+		Started:         g.Now(),
+		Version:         v,
+		Revision:        r,
+		MessagesDropped: messages.dropped.Load,
 	}, log)
 	if passed.http != nil {
 		return &service{gateway: g, http: api.On(passed.http, handler, log), log: log}, nil
@@ -112,14 +113,14 @@ func (s *service) run(ctx context.Context) error {
 }
 
 // serve runs the gateway until ctx ends, and keeps the service manager informed, if there is one.
-func serve(ctx context.Context, settings config.Settings, log *slog.Logger, passed passedSockets) error {
+func serve(ctx context.Context, settings config.Settings, log *slog.Logger, messages *messageWriter, passed passedSockets) error {
 	if err := doctor.TooLarge(settings, doctor.Look(os.Getenv)); err != nil {
 		return &exitError{exitConfig, err}
 	}
 	hangups := make(chan os.Signal, 1) // before there is anything to reopen: it must not end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	s, err := newService(settings, log, passed)
+	s, err := newService(settings, log, messages, passed)
 	if err != nil {
 		return err
 	}

@@ -125,6 +125,8 @@ func testInfo() Info {
 		Started:       at(0),
 		Version:       "1.2.3",
 		Revision:      "abcdef",
+
+		MessagesDropped: func() uint64 { return 2 },
 	}
 }
 

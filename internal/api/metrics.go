@@ -91,6 +91,13 @@ func newMetrics(gw Gateway, info Info) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	if info.MessagesDropped != nil {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: namespace,
+			Name:      "messages_dropped_total",
+			Help:      "Messages of the gateway itself that nobody read.",
+		}, func() float64 { return float64(info.MessagesDropped()) }))
+	}
 	return m
 }
 

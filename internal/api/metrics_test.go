@@ -70,6 +70,7 @@ func TestMetrics(t *testing.T) {
 		`log_reopens_total 3`,
 		`log_torn_lines_total 1`,
 		`log_lag_seconds 1.5`,
+		`messages_dropped_total 2`,
 		`log_errors_total{op="open"} 0`,
 		`log_errors_total{op="write"} 2`,
 		`http_requests_total{code="200",handler="engine_states"} 1`,

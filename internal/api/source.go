@@ -51,4 +51,6 @@ type Info struct {
 	Started       state.Instant // on the clocks of Gateway.Now
 	Version       string        // of the program
 	Revision      string        // of its source; empty if not known
+
+	MessagesDropped func() uint64 // messages of the program that nobody read; nil: there is no such series
 }
