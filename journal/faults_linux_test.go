@@ -410,6 +410,15 @@ func fifo(t *testing.T) string {
 	return path
 }
 
+// TestCheckChangesNothing: what is no regular file is neither read nor waited for.
+func TestCheckChangesNothing(t *testing.T) {
+	for _, path := range []string{filepath.Join(t.TempDir(), "nothing"), t.TempDir(), os.DevNull, fifo(t)} {
+		if err := CheckFile(path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
 // reader opens a FIFO for reading.
 func reader(t *testing.T, path string) *os.File {
 	t.Helper()

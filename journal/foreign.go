@@ -19,8 +19,11 @@ const (
 )
 
 // CheckFile returns a *ForeignError if there is a file at the path that New would refuse as no state log. It changes nothing,
-// and of what cannot be read it has no opinion.
+// and has no opinion of what cannot be read or is another file to another process, as /dev/stdout.
 func CheckFile(path string) error {
+	if inherited(path) {
+		return nil
+	}
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO is not waited for
 	if err != nil {
 		return nil

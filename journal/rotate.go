@@ -84,12 +84,15 @@ func (f *file) rename(now time.Time) error {
 
 // target returns where the log is when its path is a link: the rotated files go there too, and the link stays.
 func (f *file) target() (string, error) {
-	for _, inherited := range []string{"/dev/std", "/dev/fd/", "/proc/"} {
-		if strings.HasPrefix(f.cfg.Path, inherited) {
-			return "", errors.New("/dev/stdout and its like stay the same file when that is renamed")
-		}
+	if inherited(f.cfg.Path) {
+		return "", errors.New("/dev/stdout and its like stay the same file when that is renamed")
 	}
 	return filepath.EvalSymlinks(f.cfg.Path)
+}
+
+// inherited reports whether a path stands for something that a process has open already.
+func inherited(path string) bool {
+	return slices.ContainsFunc([]string{"/dev/std", "/dev/fd/", "/proc/"}, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
 // rotatedParts returns where rotated files are, and what is before and behind the time in their names.

@@ -344,6 +344,20 @@ func TestForeignFileIsRefused(t *testing.T) {
 	}
 }
 
+// To the check before the start, /dev/stdout is not the gateway's but its own.
+func TestCheckOfInheritedOutput(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := exec.Command(binary, "check-config")
+	cmd.Env, cmd.Stdout = env("LOG_FILE=/dev/stdout"), out
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+}
+
 // SIGTERM in the middle of as much as can be sent: a clean stop, and each applied state is in the file.
 func TestStopUnderFullLoad(t *testing.T) {
 	p := startGateway(t)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -126,9 +127,11 @@ func TestCommandsWithoutAReaderOfMessages(t *testing.T) {
 			} else {
 				fill(t, read)
 			}
-			cmd := exec.CommandContext(t.Context(), binary, test.args...)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			cmd := exec.CommandContext(ctx, binary, test.args...)
 			cmd.Env, cmd.Stderr = append([]string{}, test.env...), write
 			err = cmd.Run()
+			cancel()
 			if code := cmd.ProcessState.ExitCode(); code != test.code {
 				t.Errorf("gone %v: %v: exit code %d, want %d: %v", gone, test.args, code, test.code, err)
 			}
