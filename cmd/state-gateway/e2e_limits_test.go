@@ -20,6 +20,7 @@ import (
 
 // One source that floods takes nothing from the others while the kernel still delivers their datagrams.
 func TestFloodingSourceLeavesOthersFresh(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	p := startGateway(t, "ENABLE_LOG=no")
 	fleet, err := traffic.NewFleet(traffic.FleetConfig{Target: p.udp, Engines: 10, Interval: 200 * time.Millisecond})
 	if err != nil {
@@ -108,6 +109,7 @@ func memoryOf(t *testing.T, pid int, name string) int {
 
 // 10,000 engines with their whole history, read by a client all the time, stay below 256 MiB and do not grow.
 func TestMemoryLimit(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	if raceEnabled {
 		t.Skip("the race detector multiplies the memory that is measured here")
 	}

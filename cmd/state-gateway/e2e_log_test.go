@@ -389,6 +389,7 @@ func TestHangups(t *testing.T) {
 
 // Whatever the log does, each datagram is received and applied, and the account is exact; and SIGTERM ends it.
 func TestIngestWithoutItsLog(t *testing.T) {
+	t.Parallel()
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)

@@ -20,8 +20,9 @@ var ranTests = regexp.MustCompile(`(?m)^Ran [1-9][0-9]* tests? in`)
 
 // The Python client's own tests, those with a gateway against this binary.
 func TestPythonClient(t *testing.T) {
+	python := needs.Command(t, "python3")
 	t.Parallel()
-	out := runPython(t, []string{"STATE_GATEWAY_BINARY=" + binary}, needs.Command(t, "python3"), "-m", "unittest", "-v")
+	out := runPython(t, []string{"STATE_GATEWAY_BINARY=" + binary}, python, "-m", "unittest", "-v")
 	if !ranTests.Match(out) {
 		t.Errorf("it ran no test: %s", out)
 	}
@@ -29,8 +30,10 @@ func TestPythonClient(t *testing.T) {
 }
 
 func TestPythonClientTypes(t *testing.T) {
+	needs.FullCheck(t, needs.Verdict)
+	mypy := needs.Command(t, "mypy")
 	t.Parallel()
-	runPython(t, nil, needs.Command(t, "mypy"), "--cache-dir="+t.TempDir())
+	runPython(t, nil, mypy, "--cache-dir="+t.TempDir())
 }
 
 // runPython runs a command in the Python client's folder, which must succeed, and returns what it printed.

@@ -150,6 +150,7 @@ func loggedTimestamps(t *testing.T, path string) map[string][]int64 {
 // meanwhile: what arrives while none runs waits in the sockets.
 func TestPassedSocketsLoseNothing(t *testing.T) {
 	h := newHolder(t, 2)
+	t.Parallel()
 	log := filepath.Join(t.TempDir(), "engine_states.jsonl")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -208,6 +209,7 @@ func TestPassedSocketsLoseNothing(t *testing.T) {
 // gap in each engine's states, before which and after which every one is there.
 func TestPassedSocketsSurviveKill(t *testing.T) {
 	h := newHolder(t, 2)
+	t.Parallel()
 	log := filepath.Join(t.TempDir(), "engine_states.jsonl")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -419,6 +421,7 @@ func (m manager) await(t *testing.T, line string) []string {
 }
 
 func TestServiceManagerIsTold(t *testing.T) {
+	t.Parallel()
 	m, address := newManager(t)
 	cmd := exec.Command(binary)
 	cmd.Env = []string{"NOTIFY_SOCKET=" + address, "WATCHDOG_USEC=200000"}
