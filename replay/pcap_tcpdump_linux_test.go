@@ -97,6 +97,8 @@ func send(t *testing.T, from, to *net.UDPConn, text string) {
 // TestTcpdumpLoopback captures what is sent on loopback with the real tcpdump, on that interface and on any, and reads
 // each datagram once: as it was sent, and from where to where.
 func TestTcpdumpLoopback(t *testing.T) {
+	needs.Root(t)
+	needs.Command(t, "tcpdump")
 	for name, arguments := range map[string][]string{
 		"lo":              {"-i", "lo"},
 		"lo, nanoseconds": {"-i", "lo", "--time-stamp-precision=nano"},
@@ -144,6 +146,8 @@ func TestTcpdumpLoopback(t *testing.T) {
 
 // TestTcpdumpSnapLength: a capture that was cut short says so, for each datagram.
 func TestTcpdumpSnapLength(t *testing.T) {
+	needs.Root(t)
+	needs.Command(t, "tcpdump")
 	gateway, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -265,6 +269,7 @@ func (n *namespace) dial(address string) *net.UDPConn {
 // while an engine in one sends to a gateway on the host and to one in the other container. tcpdump sees each packet twice,
 // and sees the fragments of a large datagram.
 func TestTcpdumpContainers(t *testing.T) {
+	needs.Root(t)
 	needs.Command(t, "tcpdump")
 	host, engine, other := newNamespace(t), newNamespace(t), newNamespace(t)
 	host.ip("link set lo up", "link add br0 type bridge", "addr add 10.9.0.1/24 dev br0", "link set br0 up")

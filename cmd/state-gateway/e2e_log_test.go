@@ -163,7 +163,7 @@ func TestLogrotate(t *testing.T) {
 	if err := os.WriteFile(stanza, fmt.Appendf(nil, guideStanza, p.logFile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cycles, grace := 3, 2200*time.Millisecond // a second to notice, one for the new file, and a flush
+	cycles, grace := 2, 2200*time.Millisecond // a second to notice, one for the new file, and a flush
 	if soak(1, 0) > 0 {
 		cycles = 6 // rotate 7 keeps all of them
 	}

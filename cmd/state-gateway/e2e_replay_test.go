@@ -98,6 +98,7 @@ func sameStates(t *testing.T, got, want map[string][]string) {
 
 // The recorded stream has the same states again: at ten times its speed, and with STATE_SOAK also at its own, of a minute.
 func TestReplayRecordedStream(t *testing.T) {
+	t.Parallel()
 	path, want := os.Getenv("STATE_TRACE"), 295
 	if path == "" {
 		path = writeCapture(t, 1, want)
