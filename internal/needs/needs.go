@@ -21,10 +21,13 @@ func Skip(t testing.TB, reason string) {
 // say, or another program's verdict depends on its version. STATE_REQUIRE_ALL or STATE_SOAK runs it.
 func FullCheck(t testing.TB, why string) {
 	t.Helper()
-	if os.Getenv("STATE_REQUIRE_ALL") == "" && os.Getenv("STATE_SOAK") == "" {
+	if !IsFullCheck() {
 		t.Skip("for the full check, .ci/run (STATE_REQUIRE_ALL=1): " + why)
 	}
 }
+
+// IsFullCheck reports whether tests take as long as they need, and not as little as a newcomer waits.
+func IsFullCheck() bool { return os.Getenv("STATE_REQUIRE_ALL") != "" || os.Getenv("STATE_SOAK") != "" }
 
 // Why tests are for the full check.
 const (
