@@ -33,6 +33,7 @@ type holder struct {
 // newHolder binds UDP sockets that share a port, and a listener.
 func newHolder(t *testing.T, sockets int) *holder {
 	t.Helper()
+	needs.Command(t, "sh") // for passing
 	h := &holder{}
 	address := "127.0.0.1:0"
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -358,6 +359,7 @@ func TestPassedSocketsOfAWrongKind(t *testing.T) {
 
 // In broadcast mode a passed socket tells broadcast from unicast as an own one does, one of both families too.
 func TestPassedSocketInBroadcastMode(t *testing.T) {
+	needs.Command(t, "sh")
 	for _, network := range []string{"udp4", "udp"} {
 		t.Run(network, func(t *testing.T) {
 			c, err := net.ListenUDP(network, nil)
