@@ -20,7 +20,7 @@ var binary string
 
 func TestMain(m *testing.M) {
 	// Unless -parallel says otherwise: the tests mostly wait for gateways, so there may be more than processors.
-	flag.Set("test.parallel", "8")
+	flag.Set("test.parallel", "12")
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "state-gateway")
 		if err != nil {
