@@ -219,9 +219,11 @@ func TestThousandStalledReaders(t *testing.T) {
 		t.Error(err)
 	}
 	close(conns)
-	for conn := range conns {
-		defer conn.Close()
-	}
+	defer func() {
+		for conn := range conns {
+			conn.Close()
+		}
+	}()
 	s := p.awaitAccounted(t, sent())
 	t.Logf("%d received, %d dropped by the kernel; resident memory %d MiB, at most %d MiB with the readers; %d probes answered",
 		s.TotalReceived, s.KernelDropped, before>>20, most>>20, probes)
