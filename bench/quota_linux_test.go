@@ -115,7 +115,12 @@ func quotaGroup(b *testing.B) string {
 		})
 		set := true
 		for _, f := range version.files {
-			set = set && os.WriteFile(filepath.Join(dir, f[0]), []byte(f[1]), 0o644) == nil
+			file, err := os.OpenFile(filepath.Join(dir, f[0]), os.O_WRONLY, 0) // not to be created: it is no control group's then
+			if err == nil {
+				_, err = file.WriteString(f[1])
+				file.Close()
+			}
+			set = set && err == nil
 		}
 		if set {
 			return dir

@@ -451,7 +451,7 @@ func TestRoundTrip(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	c := newComparison()
 	var line []byte
-	for range length(t, 50_000) {
+	for range length(50_000) {
 		want := randomState(random)
 		line = want.AppendJSON(line[:0])
 		got := c.check(t, line)

@@ -197,7 +197,7 @@ func (m *mutator) run(set string) (at, end int) {
 // TestMutations decodes a million damaged datagrams: none may make the decoder panic, none may be accepted where the
 // independent reader refuses it, and none may differ in its reason or any value.
 func TestMutations(t *testing.T) {
-	n := length(t, mutations)
+	n := length(mutations)
 	const shares = 4 // fixed, so that every machine decodes the same
 	totals := make([][state.Reasons]int, shares)
 	short := make([]int, shares)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/elrar/state-gateway/decode"
+	"github.com/elrar/state-gateway/internal/needs"
 	"github.com/elrar/state-gateway/state"
 )
 
@@ -59,7 +60,7 @@ func TestEdgeBytes(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	c := newComparison()
 	accepted := 0
-	for range length(t, 50_000) {
+	for range length(50_000) {
 		text := make([]byte, 1+random.IntN(20))
 		most := len(edges)
 		if random.IntN(2) == 0 {
@@ -111,7 +112,7 @@ func TestDecimals(t *testing.T) {
 		}
 	}
 	short := 0
-	n := length(t, 100_000)
+	n := length(100_000)
 	for range n {
 		if got := c.check(t, []byte(with(member{"latency_pred_ms", number()}, member{"engine_capacity", number()}))); got.short {
 			short++
@@ -135,10 +136,9 @@ func TestUsualStrings(t *testing.T) {
 	}
 }
 
-// length returns n, or a twentieth of it when time is short.
-func length(t *testing.T, n int) int {
-	t.Helper()
-	if testing.Short() || raceEnabled {
+// length returns n in the full check, and a twentieth of it elsewhere.
+func length(n int) int {
+	if raceEnabled || !needs.IsFullCheck() {
 		return n / 20
 	}
 	return n

@@ -35,6 +35,7 @@ func compose(t *testing.T, file string, environ []string, args ...string) *exec.
 
 // Docker Compose reads both variants, without a word, and takes the images' names from variables.
 func TestComposeConfig(t *testing.T) {
+	needs.FullCheck(t, needs.Verdict)
 	images := []string{"GATEWAY_IMAGE=mirror/gateway:1", "PROMETHEUS_IMAGE=mirror/prometheus:2", "GRAFANA_IMAGE=mirror/grafana:3",
 		"GO_IMAGE=mirror/go:4", "RUNTIME_IMAGE=mirror/debian:5"}
 	for _, file := range variants {
@@ -109,6 +110,7 @@ func freePort(t *testing.T, network string) string {
 // Both variants run: the demo engines' states arrive, and so does one from this host. The image has the binary alone, so
 // that nothing must be downloaded or built; Prometheus and Grafana are left out for the same reason.
 func TestComposeUp(t *testing.T) {
+	needs.FullCheck(t, "it runs containers on this machine's Docker Engine, for which it makes an image")
 	docker := needs.Command(t, "docker")
 	if runtime.GOOS != "linux" {
 		needs.Skip(t, "the gateway's program must be Linux' for a container, and this host's for its network")

@@ -32,6 +32,7 @@ func verify(t *testing.T, units map[string]string) string {
 
 // systemd knows every line of the units, with the program where a test has it.
 func TestUnits(t *testing.T) {
+	needs.FullCheck(t, needs.Verdict)
 	service := strings.ReplaceAll(read(t, "systemd/elrar-state-gateway.service"), "/usr/local/bin/state-gateway", binary)
 	socket := read(t, "systemd/elrar-state-gateway.socket")
 	units := func(service, socket string) map[string]string {
@@ -54,6 +55,7 @@ func TestUnits(t *testing.T) {
 
 // systemd's own estimate of what the service may do that it need not: 0 is nothing, 10 is everything.
 func TestExposure(t *testing.T) {
+	needs.FullCheck(t, needs.Verdict)
 	analyze := needs.Command(t, "systemd-analyze")
 	got := run(t, exec.Command(analyze, "security", "--offline=yes", "--no-pager", "--threshold=15", here(t, "systemd/elrar-state-gateway.service")))
 	if got.code != 0 || !strings.Contains(got.stdout, "Overall exposure level") {
@@ -62,6 +64,7 @@ func TestExposure(t *testing.T) {
 }
 
 func TestSysusers(t *testing.T) {
+	needs.FullCheck(t, needs.Verdict)
 	sysusers := needs.Command(t, "systemd-sysusers")
 	needs.Root(t) // to own what it makes
 	root := t.TempDir()

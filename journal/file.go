@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -157,8 +158,7 @@ func (f *file) follow(now time.Time, asked bool) {
 	if f.renamed.IsZero() {
 		f.renamed = now
 	}
-	info, statErr := f.open.Stat()
-	deleted := statErr == nil && links(info) == 0 // not renamed: nobody can ever read what is written there
+	deleted := isDeleted(f.open.File)
 	if err != nil && !asked && !deleted && now.Sub(f.renamed) < renameGrace {
 		return
 	}
@@ -306,10 +306,20 @@ func (f *file) close() error {
 	return err
 }
 
-// links returns the number of names that a file has.
-func links(info os.FileInfo) uint64 {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(stat.Nlink)
+// isDeleted reports whether an open file was deleted, not renamed: nobody can ever read what is written there. Some file
+// systems still count a name then, as fuse-overlayfs does, which is below containers; Linux marks the file as deleted.
+func isDeleted(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
 	}
-	return 1
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Nlink == 0 {
+		return true
+	}
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil || !strings.HasSuffix(name, " (deleted)") {
+		return false
+	}
+	at, err := os.Stat(name) // a name may end so
+	return err != nil || !os.SameFile(at, info)
 }

@@ -412,3 +412,28 @@ func TestManyRenames(t *testing.T) {
 		}
 	})
 }
+
+// TestIsDeleted: a renamed file is not, whatever its name is.
+func TestIsDeleted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if isDeleted(f) {
+		t.Error("as created")
+	}
+	if err := os.Rename(path, path+" (deleted)"); err != nil {
+		t.Fatal(err)
+	}
+	if isDeleted(f) {
+		t.Error("when renamed")
+	}
+	if err := os.Remove(path + " (deleted)"); err != nil {
+		t.Fatal(err)
+	}
+	if !isDeleted(f) {
+		t.Error("when removed")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -96,6 +97,8 @@ func send(t *testing.T, from, to *net.UDPConn, text string) {
 // TestTcpdumpLoopback captures what is sent on loopback with the real tcpdump, on that interface and on any, and reads
 // each datagram once: as it was sent, and from where to where.
 func TestTcpdumpLoopback(t *testing.T) {
+	needs.Root(t)
+	needs.Command(t, "tcpdump")
 	for name, arguments := range map[string][]string{
 		"lo":              {"-i", "lo"},
 		"lo, nanoseconds": {"-i", "lo", "--time-stamp-precision=nano"},
@@ -143,6 +146,8 @@ func TestTcpdumpLoopback(t *testing.T) {
 
 // TestTcpdumpSnapLength: a capture that was cut short says so, for each datagram.
 func TestTcpdumpSnapLength(t *testing.T) {
+	needs.Root(t)
+	needs.Command(t, "tcpdump")
 	gateway, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
@@ -163,82 +168,100 @@ func TestTcpdumpSnapLength(t *testing.T) {
 	}
 }
 
-// namespace is a network namespace: of a thread, which goes and takes it along when the test ends.
+// namespace is a network namespace, which goes when the test ends.
 type namespace struct {
-	thread int
-	work   chan func()
+	t    *testing.T
+	file *os.File
 }
 
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
 	needs.Root(t)
-	n := &namespace{work: make(chan func())}
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		n.thread = unix.Gettid()
-		err := unix.Unshare(unix.CLONE_NEWNET)
-		made <- err
-		for f := range n.work {
-			f()
-		}
-	}()
-	if err := <-made; err != nil {
-		close(n.work)
+	defer leaveNamespace(t, enterNamespace(t))
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		needs.Skip(t, "no network namespace can be made here: "+err.Error())
 	}
-	t.Cleanup(func() { close(n.work) })
-	return n
+	return &namespace{t, currentNamespace(t)}
 }
 
-// do runs f in the namespace.
-func (n *namespace) do(f func()) {
-	done := make(chan struct{})
-	n.work <- func() {
-		defer close(done)
-		f()
+// currentNamespace returns the network namespace of this thread.
+func currentNamespace(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
 	}
-	<-done
+	t.Cleanup(func() { f.Close() })
+	return f
 }
+
+// enterNamespace keeps the test's goroutine on its thread, which may go to another namespace until leaveNamespace.
+func enterNamespace(t *testing.T) (home *os.File) {
+	t.Helper()
+	runtime.LockOSThread()
+	return currentNamespace(t)
+}
+
+func leaveNamespace(t *testing.T, home *os.File) {
+	t.Helper()
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		t.Errorf("the thread stays in another namespace, and ends with the goroutine: %v", err)
+		return
+	}
+	runtime.UnlockOSThread()
+}
+
+// do runs f in the namespace, on the test's own goroutine, which f may end.
+func (n *namespace) do(f func()) {
+	n.t.Helper()
+	defer leaveNamespace(n.t, enterNamespace(n.t))
+	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		n.t.Fatal(err)
+	}
+	f()
+}
+
+// path names the namespace for the ip program.
+func (n *namespace) path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.file.Fd()) }
 
 // ip runs the ip program's commands in the namespace.
-func (n *namespace) ip(t *testing.T, commands ...string) {
-	t.Helper()
-	path := needs.Command(t, "ip")
+func (n *namespace) ip(commands ...string) {
+	n.t.Helper()
+	path := needs.Command(n.t, "ip")
 	for _, command := range commands {
 		var out []byte
 		var err error
 		n.do(func() { out, err = exec.Command(path, strings.Fields(command)...).CombinedOutput() })
 		if err != nil {
-			needs.Skip(t, fmt.Sprintf("ip %s: %v: %s", command, err, out))
+			needs.Skip(n.t, fmt.Sprintf("ip %s: %v: %s", command, err, out))
 		}
 	}
 }
 
 // listen binds a UDP socket in the namespace; dial connects one.
-func (n *namespace) listen(t *testing.T, address string) *net.UDPConn {
-	t.Helper()
+func (n *namespace) listen(address string) *net.UDPConn {
+	n.t.Helper()
 	var conn *net.UDPConn
 	var err error
 	n.do(func() { conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort(address))) })
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	n.t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
-func (n *namespace) dial(t *testing.T, address string) *net.UDPConn {
-	t.Helper()
+func (n *namespace) dial(address string) *net.UDPConn {
+	n.t.Helper()
 	var conn *net.UDPConn
 	var err error
 	n.do(func() {
 		conn, err = net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(address)))
 	})
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
+	n.t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
@@ -246,18 +269,20 @@ func (n *namespace) dial(t *testing.T, address string) *net.UDPConn {
 // while an engine in one sends to a gateway on the host and to one in the other container. tcpdump sees each packet twice,
 // and sees the fragments of a large datagram.
 func TestTcpdumpContainers(t *testing.T) {
+	needs.Root(t)
+	needs.Command(t, "tcpdump")
 	host, engine, other := newNamespace(t), newNamespace(t), newNamespace(t)
-	host.ip(t, "link set lo up", "link add br0 type bridge", "addr add 10.9.0.1/24 dev br0", "link set br0 up")
+	host.ip("link set lo up", "link add br0 type bridge", "addr add 10.9.0.1/24 dev br0", "link set br0 up")
 	for i, container := range []*namespace{engine, other} {
-		host.ip(t, fmt.Sprintf("link add veth%d type veth peer name eth0 netns %d", i, container.thread), fmt.Sprintf("link set veth%d master br0 up", i))
-		container.ip(t, fmt.Sprintf("addr add 10.9.0.%d/24 dev eth0", 3+i), "link set eth0 up")
+		host.ip(fmt.Sprintf("link add veth%d type veth peer name eth0 netns %s", i, container.path()), fmt.Sprintf("link set veth%d master br0 up", i))
+		container.ip(fmt.Sprintf("addr add 10.9.0.%d/24 dev eth0", 3+i), "link set eth0 up")
 	}
 	for _, c := range []struct {
 		name    string
 		gateway *namespace
 		address string
 	}{{"to the host", host, "10.9.0.1:9999"}, {"to another container", other, "10.9.0.4:9999"}} {
-		gateway, from := c.gateway.listen(t, c.address), engine.dial(t, c.address)
+		gateway, from := c.gateway.listen(c.address), engine.dial(c.address)
 		reach(t, from, gateway)
 		var capture *replay.Capture
 		var stop func()

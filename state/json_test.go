@@ -113,7 +113,7 @@ func FuzzAppendFloat(f *testing.F) {
 	f.Fuzz(func(t *testing.T, bits uint64) {
 		want := math.Float64frombits(bits)
 		if math.IsNaN(want) || math.IsInf(want, 0) {
-			t.Skip()
+			t.Skip("JSON has no such number")
 		}
 		text := string(AppendFloat(nil, want))
 		if got, err := strconv.ParseFloat(text, 64); err != nil || math.Float64bits(got) != bits {
@@ -166,7 +166,7 @@ func FuzzAppendString(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if !utf8.ValidString(s) {
-			t.Skip()
+			t.Skip("no UTF-8")
 		}
 		text := AppendString(nil, s)
 		if !jsontext.Value(text).IsValid() {

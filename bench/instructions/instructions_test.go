@@ -32,6 +32,7 @@ func TestInstructions(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the driver is built without the race detector; once is enough")
 	}
+	needs.FullCheck(t, needs.Verdict)
 	valgrind := needs.Command(t, "valgrind")
 	driver := filepath.Join(t.TempDir(), "instructions")
 	build := exec.Command("go", "build", "-o", driver, ".")

@@ -92,6 +92,7 @@ func TestDoctorWhenNothingArrives(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("sockets and processes are looked at in /proc")
 	}
+	t.Parallel()
 	p := startGateway(t, "WORKERS=2")
 	code, findings := p.runDoctor(t)
 	if code != 1 || !seen(findings, doctor.Problem, "arrival", "nothing has arrived since the gateway started", "ufw allow") {

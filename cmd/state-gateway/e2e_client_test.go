@@ -35,6 +35,7 @@ func await(t *testing.T, w *client.Watcher, what string, holds func() bool) {
 // TestGoClient, row 28 for routers in Go: a gateway killed and started again under its client, which has what the gateway
 // has, nothing when it is gone, and everything when it is back.
 func TestGoClient(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t)
 	const engines = 20
 	fleet, err := traffic.NewFleet(traffic.FleetConfig{Target: p.udp, Engines: engines, Interval: 50 * time.Millisecond})
@@ -81,6 +82,7 @@ func TestGoClient(t *testing.T) {
 // TestGoClientStalled, row 29: a path that takes the stream's bytes and passes none on is noticed by the missing bookmark,
 // although the connection stands.
 func TestGoClientStalled(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,20 +13,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/elrar/state-gateway/internal/needs"
 	"github.com/elrar/state-gateway/internal/traffic"
 )
 
-// dialHTTP opens a connection to the gateway and asks for a path on it. With a small receive buffer, in bytes, it stalls
-// soon when it is not read; 0 leaves it to the system.
-func (p *process) dialHTTP(t *testing.T, path string, buffer int) net.Conn {
-	t.Helper()
+// askHTTP opens a connection to the gateway and asks for a path on it. With a small receive buffer, in bytes, it stalls
+// soon when it is not read; 0 leaves it to the system. It may run on any goroutine.
+func (p *process) askHTTP(path string, buffer int) (net.Conn, error) {
 	d := net.Dialer{Timeout: 20 * time.Second}
 	if buffer > 0 {
 		d.Control = func(_, _ string, c syscall.RawConn) (err error) { // before the window is agreed on
@@ -36,12 +36,23 @@ func (p *process) dialHTTP(t *testing.T, path string, buffer int) net.Conn {
 	}
 	conn, err := d.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 	if err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gateway\r\n\r\n", path); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// dialHTTP is askHTTP for the test's own goroutine. The test's end closes the connection.
+func (p *process) dialHTTP(t *testing.T, path string, buffer int) net.Conn {
+	t.Helper()
+	conn, err := p.askHTTP(path, buffer)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gateway\r\n\r\n", path); err != nil {
-		t.Fatal(err)
-	}
 	return conn
 }
 
@@ -106,6 +117,7 @@ func readWatch(ctx context.Context, conn net.Conn) (events map[string]int, last 
 // 50 watchers, ten of which take nothing, beside the load of 1,000 engines: the ingest loses nothing, memory is flat, the
 // ten are cut off and the forty are not.
 func TestWatchersUnderLoad(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	p := startGateway(t)
 	const reading, stalled = 40, 10
 	ctx, cancel := context.WithTimeout(t.Context(), soak(20*time.Second, 8*time.Second))
@@ -169,6 +181,7 @@ func TestWatchersUnderLoad(t *testing.T) {
 // 1,000 clients that ask for what is large and do not read it: the ingest loses nothing, memory is bounded, probes are
 // answered, and they are cut off.
 func TestThousandStalledReaders(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	p := startGateway(t)
 	readers := 1000
 	if raceEnabled {
@@ -179,12 +192,18 @@ func TestThousandStalledReaders(t *testing.T) {
 	sent := p.loadFor(t, ctx)
 	p.awaitStats(t, "all engines", func(s stats) bool { return s.TotalEngines == 1000 })
 	before := rss(t, p.cmd.Process.Pid)
-	var dialling sync.WaitGroup
+	var dialling errgroup.Group
+	conns := make(chan net.Conn, readers)
 	for range 8 {
-		dialling.Go(func() {
+		dialling.Go(func() error {
 			for range readers / 8 {
-				p.dialHTTP(t, "/v1/engines", 4096)
+				conn, err := p.askHTTP("/v1/engines", 4096)
+				if err != nil {
+					return err
+				}
+				conns <- conn
 			}
+			return nil
 		})
 	}
 	most, probes := 0, 0
@@ -196,7 +215,15 @@ func TestThousandStalledReaders(t *testing.T) {
 		most = max(most, rss(t, p.cmd.Process.Pid))
 		time.Sleep(50 * time.Millisecond)
 	}
-	dialling.Wait()
+	if err := dialling.Wait(); err != nil {
+		t.Error(err)
+	}
+	close(conns)
+	defer func() {
+		for conn := range conns {
+			conn.Close()
+		}
+	}()
 	s := p.awaitAccounted(t, sent())
 	t.Logf("%d received, %d dropped by the kernel; resident memory %d MiB, at most %d MiB with the readers; %d probes answered",
 		s.TotalReceived, s.KernelDropped, before>>20, most>>20, probes)
@@ -232,7 +259,7 @@ func TestDescriptorsExhausted(t *testing.T) {
 		}
 	}
 	var s stats
-	p.get(t, "/stats", &s) // this client keeps its connection
+	p.get(t, "/stats", &s) // this client keeps its connection, which the end of an httptest.Server would close: no test runs beside
 	var crowd []net.Conn
 	for range 2 * descriptors {
 		crowd = append(crowd, p.dialHTTP(t, "/livez", 0))

@@ -6,16 +6,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"reflect"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/elrar/state-gateway/internal/mmsg"
+	"github.com/elrar/state-gateway/internal/needs"
 	"github.com/elrar/state-gateway/internal/traffic"
 	"github.com/elrar/state-gateway/state"
 )
@@ -99,6 +102,7 @@ func TestRecordedStream(t *testing.T) {
 }
 
 func TestGeneratedStream(t *testing.T) {
+	t.Parallel()
 	agent := traffic.NewAgent("http://172.17.0.3:8000", 7)
 	var stream []recorded
 	for i := range 295 {
@@ -111,6 +115,7 @@ func TestGeneratedStream(t *testing.T) {
 
 // The rated load: nothing is lost, and everything is counted and logged.
 func TestThousandEngines(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	p := startGateway(t)
 	fleet, err := traffic.NewFleet(traffic.FleetConfig{Target: p.udp, Engines: 1000, Interval: 200 * time.Millisecond})
 	if err != nil {
@@ -131,13 +136,11 @@ func TestThousandEngines(t *testing.T) {
 }
 
 // flood sends states of its own engines from one socket as fast as it can until ctx is done.
-func flood(t *testing.T, p *process, ctx context.Context, name string, sent *atomic.Uint64) {
-	conn := p.dial(t)
+func flood(ctx context.Context, conn *net.UDPConn, name string, sent *atomic.Uint64) error {
 	const engines = 128
 	sender, err := mmsg.NewSender(conn, 64)
 	if err != nil {
-		t.Error(err)
-		return
+		return err
 	}
 	datagrams := make([][]byte, engines)
 	for timestamp := int64(1_755_532_567_495); ctx.Err() == nil; timestamp++ {
@@ -149,21 +152,23 @@ func flood(t *testing.T, p *process, ctx context.Context, name string, sent *ato
 		n, err := sender.Send(datagrams)
 		sent.Add(uint64(n))
 		if err != nil {
-			t.Error(err)
-			return
+			return err
 		}
 	}
+	return nil
 }
 
 // Beyond what the machine can take, losses are counted exactly and HTTP goes on.
 func TestFlood(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	p := startGateway(t)
 	ctx, cancel := context.WithTimeout(t.Context(), soak(10*time.Second, 2*time.Second))
 	defer cancel()
 	var sent atomic.Uint64
-	var senders sync.WaitGroup
+	var senders errgroup.Group
 	for i := range 2 {
-		senders.Go(func() { flood(t, p, ctx, fmt.Sprint("flood", i), &sent) })
+		conn := p.dial(t)
+		senders.Go(func() error { return flood(ctx, conn, fmt.Sprint("flood", i), &sent) })
 	}
 	answers := 0
 	for ; ctx.Err() == nil; answers++ {
@@ -175,7 +180,9 @@ func TestFlood(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
-	senders.Wait()
+	if err := senders.Wait(); err != nil {
+		t.Error(err)
+	}
 	s := p.awaitAccounted(t, sent.Load())
 	if s.Applied == 0 || s.Applied != s.TotalReceived || answers == 0 {
 		t.Errorf("sent %d, %d answers, stats %+v", sent.Load(), answers, s)

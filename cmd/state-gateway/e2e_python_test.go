@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,17 +21,30 @@ var ranTests = regexp.MustCompile(`(?m)^Ran [1-9][0-9]* tests? in`)
 
 // The Python client's own tests, those with a gateway against this binary.
 func TestPythonClient(t *testing.T) {
+	python := needs.Command(t, "python3")
 	t.Parallel()
-	out := runPython(t, []string{"STATE_GATEWAY_BINARY=" + binary}, needs.Command(t, "python3"), "-m", "unittest", "-v")
-	if !ranTests.Match(out) {
-		t.Errorf("it ran no test: %s", out)
+	modules, err := filepath.Glob(filepath.Join(pythonClient, "tests", "test_*.py"))
+	if err != nil || len(modules) == 0 {
+		t.Fatal(modules, err)
 	}
-	t.Logf("%s", out)
+	for _, path := range modules {
+		module := "tests." + strings.TrimSuffix(filepath.Base(path), ".py")
+		t.Run(module, func(t *testing.T) {
+			t.Parallel()
+			out := runPython(t, []string{"STATE_GATEWAY_BINARY=" + binary}, python, "-m", "unittest", "-v", module)
+			if !ranTests.Match(out) {
+				t.Errorf("it ran no test: %s", out)
+			}
+			t.Logf("%s", out)
+		})
+	}
 }
 
 func TestPythonClientTypes(t *testing.T) {
+	needs.FullCheck(t, needs.Verdict)
+	mypy := needs.Command(t, "mypy")
 	t.Parallel()
-	runPython(t, nil, needs.Command(t, "mypy"), "--cache-dir="+t.TempDir())
+	runPython(t, nil, mypy, "--cache-dir="+t.TempDir())
 }
 
 // runPython runs a command in the Python client's folder, which must succeed, and returns what it printed.

@@ -98,6 +98,7 @@ func sameStates(t *testing.T, got, want map[string][]string) {
 
 // The recorded stream has the same states again: at ten times its speed, and with STATE_SOAK also at its own, of a minute.
 func TestReplayRecordedStream(t *testing.T) {
+	t.Parallel()
 	path, want := os.Getenv("STATE_TRACE"), 295
 	if path == "" {
 		path = writeCapture(t, 1, want)
@@ -138,6 +139,7 @@ func TestReplayRecordedStream(t *testing.T) {
 
 // Every change together: the figures add up, and the same seed makes the same of them.
 func TestReplayChanged(t *testing.T) {
+	t.Parallel()
 	path := writeCapture(t, 5, 100)
 	args := []string{"--speed=max", "--rate=2000", "--start=2s", "--stop=10s", "--loop=2", "--engines=3",
 		"--drop=10", "--duplicate=10", "--reorder=20", "--shuffle-seed=7", path}
@@ -164,6 +166,7 @@ func TestReplayChanged(t *testing.T) {
 
 // With new timestamps each round is newer than the one before it, and all are what engines would write now.
 func TestReplayRetimed(t *testing.T) {
+	t.Parallel()
 	path := writeCapture(t, 2, 50)
 	p := startGateway(t)
 	before := time.Now().UnixMilli()
@@ -196,6 +199,7 @@ func TestReplayRetimed(t *testing.T) {
 }
 
 func TestReplayInputs(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t)
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -269,6 +273,7 @@ func TestReplayInterruptedAtOnce(t *testing.T) {
 
 // A first interrupt ends a replay with the whole report: in a pause, and while a pipe is silent.
 func TestReplayInterrupted(t *testing.T) {
+	t.Parallel()
 	state := func(at string) string { return `{"timestamp": ` + at + `, "state": ` + guideDatagram + "}\n" }
 	for _, name := range []string{"in a pause", "in a read"} {
 		t.Run(name, func(t *testing.T) {

@@ -64,6 +64,7 @@ func (d *delivery) deliver(s wireState) {
 // Over a network that drops 30 %, duplicates, delays and displaces, what is served of an engine never goes back, is in
 // the end the newest that was delivered, and each datagram is counted for what it was.
 func TestBadNetwork(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()

@@ -53,7 +53,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd, settings ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	started := make(chan struct{})
+	started := make(chan string, 1)
 	go func() {
 		defer close(p.exited)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
@@ -61,8 +61,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd, settings ...string) *process {
 			p.messages = append(p.messages, lines.Text())
 			p.mu.Unlock()
 			if strings.Contains(lines.Text(), "state gateway started") {
-				p.readStart(t, lines.Bytes())
-				close(started)
+				started <- lines.Text()
 			}
 		}
 		p.cmd.Wait()
@@ -75,7 +74,8 @@ func startCommand(t *testing.T, cmd *exec.Cmd, settings ...string) *process {
 		}
 	})
 	select {
-	case <-started:
+	case line := <-started:
+		p.readStart(t, line)
 	case <-p.exited:
 		t.Fatalf("it did not start: %s", p.said())
 	case <-time.After(20 * time.Second):
@@ -84,12 +84,16 @@ func startCommand(t *testing.T, cmd *exec.Cmd, settings ...string) *process {
 	return p
 }
 
-func (p *process) readStart(t *testing.T, line []byte) {
+func (p *process) readStart(t *testing.T, line string) {
+	t.Helper()
 	var start struct{ UDP, HTTP string }
-	if err := json.Unmarshal(line, &start); err != nil {
-		t.Errorf("start line: %v", err)
+	if err := json.Unmarshal([]byte(line), &start); err != nil {
+		t.Fatalf("start line: %v: %s", err, line)
 	}
-	udp := netip.MustParseAddrPort(start.UDP)
+	udp, err := netip.ParseAddrPort(start.UDP)
+	if err != nil {
+		t.Fatalf("start line: %v: %s", err, line)
+	}
 	p.udp = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), udp.Port())
 	p.url = "http://" + start.HTTP
 }
@@ -245,8 +249,9 @@ func (p *process) send(t *testing.T, payload string) {
 const guideDatagram = `{"engine_id":"test","timestamp_ms":1234567890,"latency_pred_ms":100.0,"scheduling_mode":"latency_optimized","pending_tokens_total":10,"kv_cache_free_blocks":100,"kv_cache_total_blocks":1000,"engine_capacity":1000.0}`
 
 func TestGuideDatagram(t *testing.T) {
+	nc := needs.Command(t, "nc")
 	p := startGateway(t)
-	cmd := exec.Command("sh", "-c", `echo "$0" | "$1" -u -w1 127.0.0.1 "$2"`, guideDatagram, needs.Command(t, "nc"), fmt.Sprint(p.udp.Port()))
+	cmd := exec.Command("sh", "-c", `echo "$0" | "$1" -u -w1 127.0.0.1 "$2"`, guideDatagram, nc, fmt.Sprint(p.udp.Port()))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("nc: %v: %s", err, out)
 	}
@@ -326,6 +331,7 @@ func TestPortAndAddressTaken(t *testing.T) {
 
 // Routers may not take the table for whole until every engine has had the time to be heard.
 func TestReadiness(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t, "STALE_THRESHOLD=100")
 	status := func(path string) int {
 		resp, err := http.Get(p.url + path)
@@ -358,6 +364,7 @@ func TestReadiness(t *testing.T) {
 
 // Silence makes an engine stale and then makes it go, with nothing arriving.
 func TestSilentEngineIsStaleThenGone(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t, "STALE_THRESHOLD=50", "REMOVE_AFTER=1500")
 	p.send(t, guideDatagram)
 	p.awaitAccounted(t, 1)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,8 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	// Unless -parallel says otherwise: the tests mostly wait for gateways, so there may be more than processors.
+	flag.Set("test.parallel", "12")
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "state-gateway")
 		if err != nil {

@@ -33,6 +33,7 @@ type holder struct {
 // newHolder binds UDP sockets that share a port, and a listener.
 func newHolder(t *testing.T, sockets int) *holder {
 	t.Helper()
+	needs.Command(t, "sh") // for passing
 	h := &holder{}
 	address := "127.0.0.1:0"
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -150,6 +151,7 @@ func loggedTimestamps(t *testing.T, path string) map[string][]int64 {
 // meanwhile: what arrives while none runs waits in the sockets.
 func TestPassedSocketsLoseNothing(t *testing.T) {
 	h := newHolder(t, 2)
+	t.Parallel()
 	log := filepath.Join(t.TempDir(), "engine_states.jsonl")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -208,6 +210,7 @@ func TestPassedSocketsLoseNothing(t *testing.T) {
 // gap in each engine's states, before which and after which every one is there.
 func TestPassedSocketsSurviveKill(t *testing.T) {
 	h := newHolder(t, 2)
+	t.Parallel()
 	log := filepath.Join(t.TempDir(), "engine_states.jsonl")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -269,9 +272,9 @@ func TestPassedSocketsAreTheSettings(t *testing.T) {
 	if s.BindAddress != "127.0.0.1" || s.UDPPort != h.udp[0].LocalAddr().(*net.UDPAddr).Port {
 		t.Errorf("/stats: %+v", s)
 	}
-	for _, name := range []string{"WORKERS", "BIND_ADDRESS", "UDP_PORT", "HTTP_ADDRESS"} {
-		if n := strings.Count(p.said(), `"level":"WARN","msg":"VLLM_STATE_GATEWAY_`+name); n != 1 {
-			t.Errorf("%d warnings about %s: %s", n, name, p.said())
+	for _, setting := range []string{"WORKERS (--workers): 2", "BIND_ADDRESS (--bind-address): 0.0.0.0", "UDP_PORT (--udp-port): 1", "HTTP_ADDRESS (--http-address): :1"} {
+		if n := strings.Count(p.said(), `"level":"WARN","msg":"VLLM_STATE_GATEWAY_`+setting+` has no effect with the sockets that were passed`); n != 1 {
+			t.Errorf("%d warnings about %s: %s", n, setting, p.said())
 		}
 	}
 	if !strings.Contains(p.said(), `"sockets":3`) {
@@ -356,6 +359,7 @@ func TestPassedSocketsOfAWrongKind(t *testing.T) {
 
 // In broadcast mode a passed socket tells broadcast from unicast as an own one does, one of both families too.
 func TestPassedSocketInBroadcastMode(t *testing.T) {
+	needs.Command(t, "sh")
 	for _, network := range []string{"udp4", "udp"} {
 		t.Run(network, func(t *testing.T) {
 			c, err := net.ListenUDP(network, nil)
@@ -419,6 +423,7 @@ func (m manager) await(t *testing.T, line string) []string {
 }
 
 func TestServiceManagerIsTold(t *testing.T) {
+	t.Parallel()
 	m, address := newManager(t)
 	cmd := exec.Command(binary)
 	cmd.Env = []string{"NOTIFY_SOCKET=" + address, "WATCHDOG_USEC=200000"}

@@ -38,6 +38,7 @@ func openTerminal(t *testing.T) (screen, terminal *os.File) {
 
 // On a terminal there is a bar with the rate and the time left, or, when the end cannot be known, without; then it goes.
 func TestReplayProgressOnATerminal(t *testing.T) {
+	t.Parallel()
 	path := writeCapture(t, 1, 100) // 20 s
 	for _, test := range []struct {
 		file string

@@ -192,9 +192,14 @@ func do(t testing.TB, h http.Handler, method, target string) *httptest.ResponseR
 // getJSON asks for a target that must be answered 200, and reads the answer strictly into out.
 func getJSON(t testing.TB, h http.Handler, target string, out any) {
 	t.Helper()
-	w := get(t, h, target)
+	decode(t, get(t, h, target), out)
+}
+
+// decode decodes an answer, which must be a 200 with JSON.
+func decode(t testing.TB, w *httptest.ResponseRecorder, out any) {
+	t.Helper()
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/json" {
-		t.Fatalf("%s: %d %s: %s", target, w.Code, w.Header().Get("Content-Type"), w.Body)
+		t.Fatalf("%d %s: %s", w.Code, w.Header().Get("Content-Type"), w.Body)
 	}
 	strict(t, w.Body.Bytes(), out)
 }

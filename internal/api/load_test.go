@@ -129,27 +129,12 @@ func TestConcurrentReaders(t *testing.T) {
 			t.Errorf("torn: %+v", s)
 		}
 	}
+	type answers struct{ states, list, history *httptest.ResponseRecorder }
+	all := make(chan answers, readers*rounds)
 	for range readers {
 		reader.Go(func() {
 			for i := range rounds {
-				var states map[string]wireState
-				getJSON(t, h, "/v1/engine-states", &states)
-				for _, s := range states {
-					whole(s.state(t))
-				}
-				var list wireEngines
-				getJSON(t, h, "/v1/engines", &list)
-				for _, e := range list.Engines {
-					whole(e.state(t))
-				}
-				if len(states) != engines || len(list.Engines) != engines {
-					t.Errorf("%d states, %d engines", len(states), len(list.Engines))
-				}
-				var history wireHistory
-				getJSON(t, h, "/v1/history?"+query("engine_id", engineID(i)), &history)
-				for _, r := range history.States {
-					whole(r.state(t))
-				}
+				all <- answers{get(t, h, "/v1/engine-states"), get(t, h, "/v1/engines"), get(t, h, "/v1/history?"+query("engine_id", engineID(i)))}
 				get(t, h, "/stats")
 				get(t, h, "/metrics")
 			}
@@ -158,4 +143,25 @@ func TestConcurrentReaders(t *testing.T) {
 	reader.Wait()
 	stop.Store(true)
 	writer.Wait()
+	close(all)
+	for a := range all {
+		var states map[string]wireState
+		decode(t, a.states, &states)
+		for _, s := range states {
+			whole(s.state(t))
+		}
+		var list wireEngines
+		decode(t, a.list, &list)
+		for _, e := range list.Engines {
+			whole(e.state(t))
+		}
+		if len(states) != engines || len(list.Engines) != engines {
+			t.Errorf("%d states, %d engines", len(states), len(list.Engines))
+		}
+		var history wireHistory
+		decode(t, a.history, &history)
+		for _, r := range history.States {
+			whole(r.state(t))
+		}
+	}
 }

@@ -37,7 +37,7 @@ var mayImport = map[string][]string{
 	"deploy":                {},
 	"bench/peers":           {"engine", "internal/mmsg", "internal/traffic"},
 	"bench/instructions":    {"decode", "shard", "journal", "state", "internal/traffic"},
-	"cmd/state-gateway":     {"client", "state", "internal/config", "internal/gateway", "internal/api", "internal/doctor", "internal/top", "internal/traffic", "replay"},
+	"cmd/state-gateway":     {"client", "state", "journal", "internal/config", "internal/gateway", "internal/api", "internal/doctor", "internal/top", "internal/traffic", "replay"},
 }
 
 // standardOnly lists the packages that import nothing but the standard library.

@@ -17,6 +17,24 @@ func Skip(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
+// FullCheck skips a test outside the full check, and says why it is no part of go test ./...: it takes the whole machine,
+// say, or another program's verdict depends on its version. STATE_REQUIRE_ALL or STATE_SOAK runs it.
+func FullCheck(t testing.TB, why string) {
+	t.Helper()
+	if !IsFullCheck() {
+		t.Skip("for the full check, .ci/run (STATE_REQUIRE_ALL=1): " + why)
+	}
+}
+
+// IsFullCheck reports whether tests take as long as they need, and not as little as a newcomer waits.
+func IsFullCheck() bool { return os.Getenv("STATE_REQUIRE_ALL") != "" || os.Getenv("STATE_SOAK") != "" }
+
+// Why tests are for the full check.
+const (
+	WholeMachine = "it loads the whole machine"
+	Verdict      = "what the program says depends on its version"
+)
+
 // Command returns the path of a program, or skips the test.
 func Command(t testing.TB, name string) string {
 	t.Helper()
