@@ -79,7 +79,7 @@ func run(stage string, n int) error {
 		}
 		a := j.Appender(0)
 		for i := range n {
-			at := 1_755_532_567_502_843_000 + 1000*int64(i)
+			at := 1_755_532_567_502_843_000 + 1000*int64(i/batch)
 			if i%batch == 0 {
 				a.Begin(at)
 			}

@@ -250,6 +250,7 @@ const guideDatagram = `{"engine_id":"test","timestamp_ms":1234567890,"latency_pr
 
 func TestGuideDatagram(t *testing.T) {
 	nc := needs.Command(t, "nc")
+	t.Parallel()
 	p := startGateway(t)
 	cmd := exec.Command("sh", "-c", `echo "$0" | "$1" -u -w1 127.0.0.1 "$2"`, guideDatagram, nc, fmt.Sprint(p.udp.Port()))
 	if out, err := cmd.CombinedOutput(); err != nil {

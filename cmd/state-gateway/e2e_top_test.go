@@ -304,6 +304,7 @@ func TestDemoOnTerminal(t *testing.T) {
 
 // TestDemoEngines: engines for a gateway that is there already.
 func TestDemoEngines(t *testing.T) {
+	t.Parallel()
 	p := startGateway(t)
 	got := runBinary(t, nil, "demo", "--target", p.udp.String(), "--engines=5", "--interval=50ms", "--for=500ms")
 	var sent, refused uint64

@@ -40,6 +40,7 @@ func fill(t *testing.T, read *os.File) (bytes int) {
 // Whoever reads the messages stalls with a full pipe, or goes: the gateway receives, logs, drains and ends as ever, and
 // says in its metrics what nobody read; row 38.
 func TestReaderOfMessages(t *testing.T) {
+	t.Parallel()
 	for _, gone := range []bool{true, false} {
 		p := startGateway(t)
 		if gone {
@@ -103,6 +104,7 @@ func endUnread(t *testing.T, p *process) (code int, took time.Duration) {
 
 // A command whose messages nobody reads does what it does, and ends with its own exit code.
 func TestCommandsWithoutAReaderOfMessages(t *testing.T) {
+	t.Parallel()
 	capture := writeCapture(t, 1, 100)
 	for _, gone := range []bool{true, false} {
 		for _, test := range []struct {

@@ -17,6 +17,7 @@ import (
 // A disk whose syncs take longer than their interval, row 37: the log keeps up with the rated load, and nothing is dropped.
 // The file is renamed in the middle, and the stop waits for what is not safe yet.
 func TestSlowSyncs(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	strace := needs.Command(t, "strace")
 	traced := filepath.Join(t.TempDir(), "trace")
 	const interval, takes = 100 * time.Millisecond, 150 * time.Millisecond

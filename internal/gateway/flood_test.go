@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/elrar/state-gateway/internal/config"
 	"github.com/elrar/state-gateway/internal/mmsg"
+	"github.com/elrar/state-gateway/internal/needs"
 	"github.com/elrar/state-gateway/internal/traffic"
 	"github.com/elrar/state-gateway/state"
 )
@@ -18,9 +18,7 @@ import (
 // While somebody invents 50,000 engine ids a second, a fleet of 1,000 engines starts: each is held within five seconds, and
 // is never lost afterwards. shard.TestFloodOfInventedIDs is the same without sockets and clocks.
 func TestFloodOfInventedIDs(t *testing.T) {
-	if os.Getenv("STATE_SOAK") == "" {
-		t.Skip("for the full check: STATE_SOAK=1")
-	}
+	needs.FullCheck(t, needs.WholeMachine)
 	const engines, rate, batch = 1_000, 50_000, 50
 	g, err := New(settings(t, func(s *config.Settings) { s.EnableLog = false }), discard)
 	if err != nil {

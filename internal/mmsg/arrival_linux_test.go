@@ -48,7 +48,9 @@ func TestArrivalIsNotTheRead(t *testing.T) {
 					}
 					for i := range n {
 						at := time.Unix(0, receiver.Arrival(i))
-						if at.Before(begin.Add(-tolerance)) {
+						if receiver.Arrival(i) == 0 { // not told, since what was read before it seemed young
+							late = true
+						} else if at.Before(begin.Add(-tolerance)) {
 							t.Fatalf("datagram %d arrived %v before it was sent", seen+i, begin.Sub(at))
 						}
 						late = late || at.After(sent.Add(tolerance))
