@@ -27,10 +27,22 @@ from __future__ import annotations
 
 '''
 
+# The first gateway was started as python gateway.py. 64 is EX_USAGE.
+TAIL = '''
+
+if __name__ == "__main__":
+    print(
+        "The state gateway is a program now, state-gateway, and this file is what a router reads its states with.\\n"
+        "Start the gateway with: state-gateway serve",
+        file=sys.stderr,
+    )
+    sys.exit(64)
+'''
+
 
 def drop_in() -> str:
     """Returns the text of the file: the modules one after the other, and what they import above them."""
-    modules: set[str] = set()
+    modules: set[str] = {"sys"}
     names: dict[str, set[str]] = {}
     parts: list[str] = []
     for name in MODULES:
@@ -51,7 +63,7 @@ def drop_in() -> str:
     names.pop("__future__")
     imports = [f"import {module}" for module in sorted(modules)]
     imports += [f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names)]
-    return HEAD + "\n".join(imports) + "\n\n\n" + "\n\n\n".join(parts) + "\n"
+    return HEAD + "\n".join(imports) + "\n\n\n" + "\n\n\n".join(parts) + "\n" + TAIL
 
 
 def blank(lines: list[str], node: ast.stmt) -> None:

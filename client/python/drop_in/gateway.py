@@ -14,14 +14,17 @@ import logging
 import math
 import os
 import random
+import re
 import socket
 import ssl
+import statistics
+import sys
 import threading
 import time
 import urllib.parse
 import weakref
 from dataclasses import dataclass
-from typing import Any, Generator, Iterable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Generator, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 
 # state.py
@@ -43,6 +46,17 @@ class EngineState:
 
 FIELDS = tuple(EngineState.__dataclass_fields__)
 
+
+@dataclass
+class Engine:
+    """What is known of an engine."""
+
+    state: EngineState
+    status: str  # "initializing", "fresh", "idle" or "stale"; stale by this process's clock, the others by the gateway's word
+    age: float  # seconds since its gateway heard of it last
+    conflict: bool  # several senders use its engine_id
+    load_timestamp_ms: int | None  # of its last real state, on the engine's clock; None if there was none
+
 # The types of the eight values as JSON gives them: a number may have been written as an integer. A bool is neither.
 _TYPES = {
     (str, int, latency, str, int, int, int, capacity) for latency in (int, float) for capacity in (int, float)
@@ -56,6 +70,9 @@ class Held(NamedTuple):
     known: bool  # the gateway has had a real state of it: its capacity is not a heartbeat's 0
     heard: float  # when the gateway last heard of it
     stale_at: float  # when it will have been silent for too long
+    status: str = "fresh"  # the gateway's word
+    conflict: bool = False
+    load_timestamp_ms: int | None = None
 
 
 def hold(engine_id: str, engine: Any, at: float) -> Held:
@@ -70,7 +87,18 @@ def hold(engine_id: str, engine: Any, at: float) -> Held:
         raise ValueError("it is another engine's")
     # A gateway that goes by the senders' clocks may find a state younger than new; the excess would outlive it here.
     heard = at - max(0, engine["age_ms"]) / 1000
-    held = Held(state, engine["load_timestamp_ms"] is not None, heard, heard + engine["stale_after_ms"] / 1000)
+    loaded = engine["load_timestamp_ms"]
+    held = Held(
+        state,
+        loaded is not None,
+        heard,
+        heard + engine["stale_after_ms"] / 1000,
+        engine["status"],
+        bool(engine.get("conflict")),
+        loaded,
+    )
+    if type(held.status) is not str or type(loaded) not in (int, type(None)):
+        raise TypeError("a field is of a wrong type")
     if not math.isfinite(state["latency_pred_ms"] + state["engine_capacity"] + held.stale_at):
         raise ValueError("a number is out of range")
     return held
@@ -83,6 +111,10 @@ def hold(engine_id: str, engine: Any, at: float) -> Held:
 # one that is further behind has lost the engine, and what it holds may be from before the engine's clock was set back.
 # It is five pushes of the usual 200 ms, and a clock that was set back is believed after three.
 _AGREEMENT = 1.0
+
+# Seconds for which an engine that only lost gateways told of is held when it is stale: as long as a gateway holds one that
+# is silent (REMOVE_AFTER). Until then the gateway may come back and tell of it again.
+FORGET_AFTER = 300.0
 
 
 def newest(told: list[Held]) -> Held:
@@ -100,23 +132,37 @@ def newest(told: list[Held]) -> Held:
     return best._replace(heard=last, stale_at=max(held.stale_at for held in told))
 
 
+class _Part:
+    """What one gateway tells."""
+
+    def __init__(self) -> None:
+        self.engines: dict[str, Held] = {}
+        self.ageing: set[str] = set()  # those that the gateway is not known to hold: all of them while it is lost
+        self.lost = False
+
+
 class Table:
     """The engines of all gateways.
 
     view is for readers: whoever takes it has a mapping that will never change, and needs no lock. The methods are for
-    the threads that follow the gateways, each of which has a part of the table, numbered from 0.
+    the threads that follow the gateways, each of which has a part of the table, numbered from 0. changed is called
+    after each change, without the lock.
     """
 
-    def __init__(self, parts: int) -> None:
+    def __init__(self, parts: int, changed: Callable[[], None] = lambda: None) -> None:
         self.view: Mapping[str, Held] = {}
-        self._parts: list[dict[str, Held]] = [{} for _ in range(parts)]
+        self.told = False  # a gateway has told of all its engines once
+        self._parts = [_Part() for _ in range(parts)]
+        self._changed = changed
+        self._aged = float("-inf")  # until when ages were looked at
         self._lock = threading.Lock()
 
     def update(self, part: int, engines: dict[str, Held]) -> None:
         """Takes the newest of some engines."""
         with self._lock:
-            self._parts[part].update(engines)
+            self._take(self._parts[part], engines)
             self._publish(engines)
+        self._changed()
 
     def replace(self, part: int, engines: dict[str, Held], now: float) -> None:
         """Takes all that a gateway holds.
@@ -125,26 +171,69 @@ class Table:
         """
         with self._lock:
             mine = self._parts[part]
-            gone = [engine_id for engine_id, held in mine.items() if engine_id not in engines and held.stale_at < now]
-            for engine_id in gone:
-                del mine[engine_id]
-            mine.update(engines)
-            self._publish([*gone, *engines])
+            mine.lost = False
+            mine.ageing.update(mine.engines)
+            self._take(mine, engines)
+            self.told = True
+            self._publish([*self._forget(mine, now), *engines])
+        self._changed()
 
     def remove(self, part: int, engine_ids: Iterable[str]) -> None:
         """Drops engines that a gateway has dropped."""
         with self._lock:
-            gone = [engine_id for engine_id in engine_ids if self._parts[part].pop(engine_id, None)]
+            mine = self._parts[part]
+            gone = [engine_id for engine_id in engine_ids if mine.engines.pop(engine_id, None)]
+            mine.ageing.difference_update(gone)
             self._publish(gone)
+        self._changed()
+
+    def lose(self, part: int) -> None:
+        """Notes that a gateway tells nothing any more."""
+        with self._lock:
+            mine = self._parts[part]
+            if mine.lost:
+                return
+            mine.lost = True
+            mine.ageing.update(mine.engines)
+        self._changed()
+
+    def age(self, now: float) -> None:
+        """Does what time alone does: engines turn stale, and some are forgotten. Looks at most every 0.1 s."""
+        with self._lock:
+            if now < self._aged + 0.1:
+                return
+            gone = [engine_id for part in self._parts for engine_id in self._forget(part, now)]
+            if gone:
+                self._publish(gone)
+            changed = gone or any(self._aged <= held.stale_at < now for held in self.view.values())
+            self._aged = max(self._aged, now)
+        if changed:
+            self._changed()
 
     def renew_lock(self) -> None:
         """Makes the table usable in a process forked from one in which a thread may have held the lock."""
         self._lock = threading.Lock()
 
+    @staticmethod
+    def _take(part: _Part, engines: dict[str, Held]) -> None:
+        part.engines.update(engines)
+        part.ageing.difference_update(engines)
+
+    @staticmethod
+    def _forget(part: _Part, now: float) -> list[str]:
+        """Drops what a gateway does not hold and is stale; what a lost one told, some time later. Returns their ids."""
+        if part.lost:
+            now -= FORGET_AFTER
+        gone = [engine_id for engine_id in part.ageing if part.engines[engine_id].stale_at < now]
+        for engine_id in gone:
+            del part.engines[engine_id]
+        part.ageing.difference_update(gone)
+        return gone
+
     def _publish(self, engine_ids: Iterable[str]) -> None:
         view = dict(self.view)
         for engine_id in engine_ids:
-            told = [part[engine_id] for part in self._parts if engine_id in part]
+            told = [part.engines[engine_id] for part in self._parts if engine_id in part.engines]
             if told:
                 view[engine_id] = newest(told)
             else:
@@ -200,7 +289,12 @@ def parse_address(url: str) -> Address:
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("a URL is printable ASCII without spaces")
     secure = parts.scheme == "https"
-    port = parts.port if parts.port is not None else 443 if secure else 80
+    try:
+        port = parts.port if parts.port is not None else 443 if secure else 80
+    except ValueError:
+        port = 0
+    if not port:
+        raise ValueError("a port is a number from 1 to 65535")
     # All engines, since an engine turns stale here by itself, and as engine objects, which have the ages.
     return Address(secure, parts.hostname, port, parts.path.rstrip("/") + "/v1/watch?fields=engines&stale=include")
 
@@ -438,6 +532,8 @@ class Follower:
             self.connected = False
             if stop.is_set():
                 return
+            self._table.lose(self._part)
+            self._table.age(time.monotonic())
             self._say(self.problem)
             attempt = 0 if time.monotonic() - began > SILENCE else attempt + 1
             if stop.wait(pauses.uniform(0, longest_pause(attempt))):
@@ -462,6 +558,7 @@ class Follower:
                     if difference - earliest > SILENCE:
                         raise StreamError(f"its events come more than {SILENCE:g} s late")
                 self._apply(event)
+                self._table.age(event.at)
                 self.last_event = event.at
                 opened = min(opened, event.at)
                 if event.at - opened >= _STEADY:
@@ -540,7 +637,15 @@ def _describe(error: Exception) -> str:
 
 _URL_VARIABLE = "VLLM_STATE_GATEWAY_URL"
 _STALE_VARIABLE = "VLLM_STATE_GATEWAY_INCLUDE_STALE"
+_FILL_VARIABLE = "VLLM_STATE_GATEWAY_FILL_CAPACITY"
 _DEFAULT_URL = "http://127.0.0.1:8080"
+
+_log = logging.getLogger(__name__)
+
+
+def split_urls(text: str) -> list[str]:
+    """Returns the URLs of a list with commas, in which some may be empty. A password may have commas, too."""
+    return re.split(r",\s*(?=https?://|,|$)" if "@" in text else ",", text)
 
 
 class StateGateway:
@@ -551,21 +656,36 @@ class StateGateway:
     told of for too long, is not shown, unless include_stale is set.
     """
 
-    def __init__(self, urls: str | Sequence[str] | None = None, include_stale: bool | None = None) -> None:
+    def __init__(
+        self,
+        urls: str | Sequence[str] | None = None,
+        include_stale: bool | None = None,
+        fill_capacity: str | None = None,
+    ) -> None:
         """Starts following the gateways at urls, a list or a string with commas.
 
-        What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080) and VLLM_STATE_GATEWAY_INCLUDE_STALE
-        (false). A URL that is none is logged and left alone.
+        With fill_capacity "median", an engine whose capacity is not known yet (0) is shown with the fleet's median.
+
+        What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080), VLLM_STATE_GATEWAY_INCLUDE_STALE (false)
+        and VLLM_STATE_GATEWAY_FILL_CAPACITY (""). A URL that is none is logged and left alone.
         """
         if urls is None:
             urls = os.environ.get(_URL_VARIABLE, "")
         if isinstance(urls, str):
-            urls = urls.split(",")
+            urls = split_urls(urls)
         if include_stale is None:
             include_stale = os.environ.get(_STALE_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
-        urls = list(dict.fromkeys(url.strip() for url in urls if url.strip())) or [_DEFAULT_URL]
+        if fill_capacity is None:
+            fill_capacity = os.environ.get(_FILL_VARIABLE, "")
+        fill_capacity = fill_capacity.strip().lower()
+        if fill_capacity not in ("", "median"):
+            _log.warning("%s=%r is not known and left alone; it may be median", _FILL_VARIABLE, fill_capacity[:100])
+        urls = list(dict.fromkeys(url.strip(" ,") for url in urls if url.strip(" ,"))) or [_DEFAULT_URL]
         self._include_stale = include_stale
-        self._table = Table(len(urls))
+        self._fills = fill_capacity == "median"
+        self._snapshot = threading.Event()
+        self._watchers: tuple[Callable[[], None], ...] = ()
+        self._table = Table(len(urls), self._changed)
         self._followers = [Follower(url, self._table, part) for part, url in enumerate(urls)]
         self._lock = threading.RLock()
         self._started = False
@@ -577,16 +697,65 @@ class StateGateway:
         """Returns engine_id → the eight fields, in dictionaries that are the caller's own."""
         engines = self._engines()
         if self._include_stale:
-            return {engine_id: held.state.copy() for engine_id, held in engines.items()}
-        now = time.monotonic()
-        return {engine_id: held.state.copy() for engine_id, held in engines.items() if held.stale_at >= now}
+            states = {engine_id: held.state.copy() for engine_id, held in engines.items()}
+        else:
+            now = time.monotonic()
+            states = {engine_id: held.state.copy() for engine_id, held in engines.items() if held.stale_at >= now}
+        if self._fills and any(state["engine_capacity"] == 0 for state in states.values()):
+            median = self._median(engines)
+            for state in states.values():
+                state["engine_capacity"] = state["engine_capacity"] or median
+        return states
 
     def get_engine_state(self, engine_id: str) -> EngineState | None:
         """Returns one engine's state, the caller's own, or None."""
         held = self._engines().get(engine_id)
         if held is None or not (self._include_stale or held.stale_at >= time.monotonic()):
             return None
-        return EngineState(**held.state)
+        return self._state(held)
+
+    def get_engines(self) -> dict[str, Engine]:
+        """Returns engine_id → what is known of each engine that get_engine_states_dict shows, the caller's own."""
+        now = time.monotonic()
+        return {
+            engine_id: Engine(
+                self._state(held),
+                "stale" if held.stale_at < now else held.status,
+                max(0.0, now - held.heard),
+                held.conflict,
+                held.load_timestamp_ms,
+            )
+            for engine_id, held in self._engines().items()
+            if self._include_stale or held.stale_at >= now
+        }
+
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Waits until a gateway has told of its engines once, timeout seconds at most; returns whether one has."""
+        self._engines()  # in a forked process this starts the threads
+        return self._snapshot.wait(timeout)
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Has callback called after every change: states that came, engines that came, went or turned stale (within 2 s),
+        gateways lost and found. Returns a function that ends it.
+
+        It is called by a background thread, which follows a gateway and must not be kept; at most every 50 ms for each
+        gateway. What it raises is logged.
+        """
+        with self._lock:
+            self._watchers = (*self._watchers, callback)
+        self._engines()
+
+        def end() -> None:
+            with self._lock:
+                self._watchers = tuple(w for w in self._watchers if w is not callback)
+
+        return end
+
+    def __enter__(self) -> StateGateway:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
 
     def get_active_engines_count(self) -> int:
         """Returns the number of engines that are not stale."""
@@ -645,10 +814,32 @@ class StateGateway:
         for follower in self._followers:
             follower.join(2.0)
 
-    def _engines(self) -> Any:
+    def _engines(self) -> Mapping[str, Held]:
         if not self._started:
             self._start()
         return self._table.view
+
+    def _state(self, held: Held) -> EngineState:
+        state = EngineState(**held.state)
+        if self._fills and not state.engine_capacity:
+            state.engine_capacity = self._median(self._engines())
+        return state
+
+    @staticmethod
+    def _median(engines: Mapping[str, Held]) -> float:
+        """Returns the median of the capacities that are known of engines that are not stale; 0 if none is."""
+        now = time.monotonic()
+        known = [held.state["engine_capacity"] for held in engines.values() if held.stale_at >= now]
+        return float(statistics.median([capacity for capacity in known if capacity > 0] or [0.0]))
+
+    def _changed(self) -> None:
+        if self._table.told:
+            self._snapshot.set()
+        for watcher in self._watchers:
+            try:
+                watcher()
+            except Exception:  # whatever it is, the next states must come
+                _log.exception("a callback of on_change failed")
 
     def _start(self) -> None:
         """Starts the threads, if they are not running: at first, and when the first reader of a forked process comes."""
@@ -668,6 +859,10 @@ class StateGateway:
     def _fork(self) -> None:
         """Makes a forked process's copy usable: it has the states and the settings, and neither threads nor sockets."""
         self._lock = threading.RLock()
+        ready = self._snapshot.is_set()
+        self._snapshot = threading.Event()  # another thread may have held its lock
+        if ready:
+            self._snapshot.set()
         self._table.renew_lock()
         for follower in self._followers:
             follower.fork()
@@ -698,3 +893,12 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+if __name__ == "__main__":
+    print(
+        "The state gateway is a program now, state-gateway, and this file is what a router reads its states with.\n"
+        "Start the gateway with: state-gateway serve",
+        file=sys.stderr,
+    )
+    sys.exit(64)

@@ -8,6 +8,6 @@ README.md beside the package says what is promised.
 """
 
 from .gateway import StateGateway, get_state_gateway
-from .state import EngineState
+from .state import Engine, EngineState
 
-__all__ = ["EngineState", "StateGateway", "get_state_gateway"]
+__all__ = ["Engine", "EngineState", "StateGateway", "get_state_gateway"]

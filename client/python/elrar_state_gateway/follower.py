@@ -105,6 +105,8 @@ class Follower:
             self.connected = False
             if stop.is_set():
                 return
+            self._table.lose(self._part)
+            self._table.age(time.monotonic())
             self._say(self.problem)
             attempt = 0 if time.monotonic() - began > SILENCE else attempt + 1
             if stop.wait(pauses.uniform(0, longest_pause(attempt))):
@@ -129,6 +131,7 @@ class Follower:
                     if difference - earliest > SILENCE:
                         raise StreamError(f"its events come more than {SILENCE:g} s late")
                 self._apply(event)
+                self._table.age(event.at)
                 self.last_event = event.at
                 opened = min(opened, event.at)
                 if event.at - opened >= _STEADY:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import statistics
 import threading
 import time
 import weakref
-from typing import Any, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from .follower import Follower
-from .state import EngineState
+from .state import Engine, EngineState, Held
 from .table import Table
 
 _URL_VARIABLE = "VLLM_STATE_GATEWAY_URL"
 _STALE_VARIABLE = "VLLM_STATE_GATEWAY_INCLUDE_STALE"
+_FILL_VARIABLE = "VLLM_STATE_GATEWAY_FILL_CAPACITY"
 _DEFAULT_URL = "http://127.0.0.1:8080"
+
+_log = logging.getLogger(__name__)
+
+
+def split_urls(text: str) -> list[str]:
+    """Returns the URLs of a list with commas, in which some may be empty. A password may have commas, too."""
+    return re.split(r",\s*(?=https?://|,|$)" if "@" in text else ",", text)
 
 
 class StateGateway:
@@ -25,21 +36,36 @@ class StateGateway:
     told of for too long, is not shown, unless include_stale is set.
     """
 
-    def __init__(self, urls: str | Sequence[str] | None = None, include_stale: bool | None = None) -> None:
+    def __init__(
+        self,
+        urls: str | Sequence[str] | None = None,
+        include_stale: bool | None = None,
+        fill_capacity: str | None = None,
+    ) -> None:
         """Starts following the gateways at urls, a list or a string with commas.
 
-        What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080) and VLLM_STATE_GATEWAY_INCLUDE_STALE
-        (false). A URL that is none is logged and left alone.
+        With fill_capacity "median", an engine whose capacity is not known yet (0) is shown with the fleet's median.
+
+        What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080), VLLM_STATE_GATEWAY_INCLUDE_STALE (false)
+        and VLLM_STATE_GATEWAY_FILL_CAPACITY (""). A URL that is none is logged and left alone.
         """
         if urls is None:
             urls = os.environ.get(_URL_VARIABLE, "")
         if isinstance(urls, str):
-            urls = urls.split(",")
+            urls = split_urls(urls)
         if include_stale is None:
             include_stale = os.environ.get(_STALE_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
-        urls = list(dict.fromkeys(url.strip() for url in urls if url.strip())) or [_DEFAULT_URL]
+        if fill_capacity is None:
+            fill_capacity = os.environ.get(_FILL_VARIABLE, "")
+        fill_capacity = fill_capacity.strip().lower()
+        if fill_capacity not in ("", "median"):
+            _log.warning("%s=%r is not known and left alone; it may be median", _FILL_VARIABLE, fill_capacity[:100])
+        urls = list(dict.fromkeys(url.strip(" ,") for url in urls if url.strip(" ,"))) or [_DEFAULT_URL]
         self._include_stale = include_stale
-        self._table = Table(len(urls))
+        self._fills = fill_capacity == "median"
+        self._snapshot = threading.Event()
+        self._watchers: tuple[Callable[[], None], ...] = ()
+        self._table = Table(len(urls), self._changed)
         self._followers = [Follower(url, self._table, part) for part, url in enumerate(urls)]
         self._lock = threading.RLock()
         self._started = False
@@ -51,16 +77,65 @@ class StateGateway:
         """Returns engine_id → the eight fields, in dictionaries that are the caller's own."""
         engines = self._engines()
         if self._include_stale:
-            return {engine_id: held.state.copy() for engine_id, held in engines.items()}
-        now = time.monotonic()
-        return {engine_id: held.state.copy() for engine_id, held in engines.items() if held.stale_at >= now}
+            states = {engine_id: held.state.copy() for engine_id, held in engines.items()}
+        else:
+            now = time.monotonic()
+            states = {engine_id: held.state.copy() for engine_id, held in engines.items() if held.stale_at >= now}
+        if self._fills and any(state["engine_capacity"] == 0 for state in states.values()):
+            median = self._median(engines)
+            for state in states.values():
+                state["engine_capacity"] = state["engine_capacity"] or median
+        return states
 
     def get_engine_state(self, engine_id: str) -> EngineState | None:
         """Returns one engine's state, the caller's own, or None."""
         held = self._engines().get(engine_id)
         if held is None or not (self._include_stale or held.stale_at >= time.monotonic()):
             return None
-        return EngineState(**held.state)
+        return self._state(held)
+
+    def get_engines(self) -> dict[str, Engine]:
+        """Returns engine_id → what is known of each engine that get_engine_states_dict shows, the caller's own."""
+        now = time.monotonic()
+        return {
+            engine_id: Engine(
+                self._state(held),
+                "stale" if held.stale_at < now else held.status,
+                max(0.0, now - held.heard),
+                held.conflict,
+                held.load_timestamp_ms,
+            )
+            for engine_id, held in self._engines().items()
+            if self._include_stale or held.stale_at >= now
+        }
+
+    def wait_ready(self, timeout: float | None = None) -> bool:
+        """Waits until a gateway has told of its engines once, timeout seconds at most; returns whether one has."""
+        self._engines()  # in a forked process this starts the threads
+        return self._snapshot.wait(timeout)
+
+    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Has callback called after every change: states that came, engines that came, went or turned stale (within 2 s),
+        gateways lost and found. Returns a function that ends it.
+
+        It is called by a background thread, which follows a gateway and must not be kept; at most every 50 ms for each
+        gateway. What it raises is logged.
+        """
+        with self._lock:
+            self._watchers = (*self._watchers, callback)
+        self._engines()
+
+        def end() -> None:
+            with self._lock:
+                self._watchers = tuple(w for w in self._watchers if w is not callback)
+
+        return end
+
+    def __enter__(self) -> StateGateway:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
 
     def get_active_engines_count(self) -> int:
         """Returns the number of engines that are not stale."""
@@ -119,10 +194,32 @@ class StateGateway:
         for follower in self._followers:
             follower.join(2.0)
 
-    def _engines(self) -> Any:
+    def _engines(self) -> Mapping[str, Held]:
         if not self._started:
             self._start()
         return self._table.view
+
+    def _state(self, held: Held) -> EngineState:
+        state = EngineState(**held.state)
+        if self._fills and not state.engine_capacity:
+            state.engine_capacity = self._median(self._engines())
+        return state
+
+    @staticmethod
+    def _median(engines: Mapping[str, Held]) -> float:
+        """Returns the median of the capacities that are known of engines that are not stale; 0 if none is."""
+        now = time.monotonic()
+        known = [held.state["engine_capacity"] for held in engines.values() if held.stale_at >= now]
+        return float(statistics.median([capacity for capacity in known if capacity > 0] or [0.0]))
+
+    def _changed(self) -> None:
+        if self._table.told:
+            self._snapshot.set()
+        for watcher in self._watchers:
+            try:
+                watcher()
+            except Exception:  # whatever it is, the next states must come
+                _log.exception("a callback of on_change failed")
 
     def _start(self) -> None:
         """Starts the threads, if they are not running: at first, and when the first reader of a forked process comes."""
@@ -142,6 +239,10 @@ class StateGateway:
     def _fork(self) -> None:
         """Makes a forked process's copy usable: it has the states and the settings, and neither threads nor sockets."""
         self._lock = threading.RLock()
+        ready = self._snapshot.is_set()
+        self._snapshot = threading.Event()  # another thread may have held its lock
+        if ready:
+            self._snapshot.set()
         self._table.renew_lock()
         for follower in self._followers:
             follower.fork()

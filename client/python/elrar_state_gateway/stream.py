@@ -57,7 +57,12 @@ def parse_address(url: str) -> Address:
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("a URL is printable ASCII without spaces")
     secure = parts.scheme == "https"
-    port = parts.port if parts.port is not None else 443 if secure else 80
+    try:
+        port = parts.port if parts.port is not None else 443 if secure else 80
+    except ValueError:
+        port = 0
+    if not port:
+        raise ValueError("a port is a number from 1 to 65535")
     # All engines, since an engine turns stale here by itself, and as engine objects, which have the ages.
     return Address(secure, parts.hostname, port, parts.path.rstrip("/") + "/v1/watch?fields=engines&stale=include")
 

@@ -56,6 +56,14 @@ class DropIn(ClientTest):
         self.assertEqual(ast.literal_eval(out), {"a": state("a", 5)})
 
 
+class Program(unittest.TestCase):
+    def test_it_is_no_gateway(self) -> None:
+        """The first gateway was started as python gateway.py."""
+        run = subprocess.run([sys.executable, make_drop_in.DROP_IN, "--port", "9999"], capture_output=True, text=True)
+        self.assertEqual((run.returncode, run.stdout), (64, ""))
+        self.assertIn("state-gateway serve", run.stderr)
+
+
 class Imports(unittest.TestCase):
     @unittest.skipUnless(hasattr(sys, "stdlib_module_names"), "Python 3.10 and later know their own modules")
     def test_the_standard_library_alone(self) -> None:

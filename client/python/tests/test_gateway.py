@@ -354,6 +354,30 @@ class Faults(ClientTest):
         self.assertEqual(len(self.records.lines), 2)
         self.assertNotIn("secret", str(self.records.lines) + str(gateway.get_stats()))
 
+    def test_a_password_is_nowhere(self) -> None:
+        for urls in ("http://me:sec,ret@gateway", "http://a:1,http://me:sec,ret@gateway,", "http://me:sec@ret@gateway:99999"):
+            gateway = StateGateway(urls)
+            self.addCleanup(gateway.shutdown)
+            self.wait_for("a problem", lambda: gateway.get_stats()["gateways"][-1]["problem"])
+            shown = str(self.records.lines) + str(gateway.get_stats())
+            self.assertNotIn("sec", shown)
+            self.assertNotIn("ret@", shown)
+
+    def test_ports(self) -> None:
+        for port in ("0", "65536", "99999", "x", "-1"):
+            with self.assertRaisesRegex(ValueError, "1 to 65535"):
+                stream.parse_address("http://gateway:" + port)
+        self.assertEqual(stream.parse_address("http://gateway:65535").port, 65535)
+
+    def test_a_list_with_empty_places(self) -> None:
+        fake = self.fake()
+        gateway = StateGateway(f",{fake.url},, {fake.url},")
+        self.addCleanup(gateway.shutdown)
+        fake.next_stream(engine("a"))
+        self.wait_for("the snapshot", gateway.get_engine_states_dict)
+        self.assertEqual([g["url"] for g in gateway.get_stats()["gateways"]], [fake.url])
+        self.assertEqual(fake.accepted, 1)
+
     def test_it_is_back_within_two_seconds(self) -> None:
         """By its arithmetic, since a busy machine proves nothing: an attempt that hangs, and the longest pause."""
         self.assertLess(stream.CONNECT + follower.LONGEST_PAUSE, 2)

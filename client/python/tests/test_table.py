@@ -2,7 +2,7 @@ import random
 import unittest
 
 from elrar_state_gateway.state import Held
-from elrar_state_gateway.table import Table, newest
+from elrar_state_gateway.table import FORGET_AFTER, Table, newest
 
 
 def held(timestamp_ms: int, heard: float, known: bool = True, lives: float = 2.0) -> Held:
@@ -83,6 +83,78 @@ class Tables(unittest.TestCase):
         table.update(0, {"a": held(1000, 1.0)})
         table.update(0, {"a": held(3, 1.2)})
         self.assertEqual(table.view["a"].state["timestamp_ms"], 3)
+
+    def test_what_no_snapshot_has_goes_when_it_is_stale(self) -> None:
+        table = Table(1)
+        table.replace(0, {"ghost": held(1, 1.0), "living": held(1, 1.0)}, now=1.0)
+        table.replace(0, {"living": held(2, 2.0)}, now=2.0)  # the gateway has been restarted, and the ghost is not stale
+        table.age(3.0)
+        self.assertIn("ghost", table.view)
+        table.age(3.2)
+        self.assertEqual(set(table.view), {"living"})
+        table.age(100.0)  # the gateway holds it, and says when it goes
+        self.assertEqual(set(table.view), {"living"})
+
+    def test_what_comes_again_stays(self) -> None:
+        table = Table(1)
+        table.replace(0, {"a": held(1, 1.0)}, now=1.0)
+        table.replace(0, {}, now=2.0)
+        table.update(0, {"a": held(2, 2.5)})
+        table.age(50.0)
+        self.assertIn("a", table.view)
+
+    def test_what_only_lost_gateways_told_goes_after_five_minutes(self) -> None:
+        table = Table(2)
+        table.replace(0, {"a": held(1, 10.0)}, now=10.0)
+        table.replace(1, {"a": held(1, 10.0), "b": held(1, 10.0)}, now=10.0)
+        table.lose(0)
+        table.lose(1)
+        table.age(12.0 + FORGET_AFTER)
+        self.assertEqual(set(table.view), {"a", "b"})
+        table.replace(0, {"a": held(2, 312.0)}, now=312.0)
+        table.age(12.2 + FORGET_AFTER)
+        self.assertEqual(set(table.view), {"a"})
+
+    def test_a_lost_gateway_that_returns(self) -> None:
+        table = Table(1)
+        table.replace(0, {"a": held(1, 10.0), "b": held(1, 10.0)}, now=10.0)
+        table.lose(0)
+        table.age(100.0)
+        table.replace(0, {"a": held(1, 101.0)}, now=101.0)
+        self.assertEqual(set(table.view), {"a"})
+
+    def test_ids_that_come_and_go_take_no_memory(self) -> None:
+        table = Table(2)
+        for turn in range(50):
+            now = 400.0 * turn
+            table.replace(0, {f"{turn}/{i}": held(1, now) for i in range(20)}, now)
+            table.lose(0)
+            table.age(now + 399.0)
+        self.assertEqual(table.view, {})
+
+    def test_changes_are_told(self) -> None:
+        told: "list[None]" = []
+        table = Table(1, lambda: told.append(None))
+
+        def changes(n: int) -> None:
+            self.assertEqual(len(told), n)
+            told.clear()
+
+        table.replace(0, {"a": held(1, 1.0)}, now=1.0)
+        table.update(0, {"a": held(2, 1.5)})
+        changes(2)
+        table.age(3.0)
+        changes(0)
+        table.age(3.6)  # it has turned stale
+        changes(1)
+        table.age(4.0)
+        changes(0)
+        table.lose(0)
+        table.lose(0)
+        changes(1)
+        table.age(3.7 + FORGET_AFTER)
+        changes(1)
+        self.assertEqual(table.view, {})
 
     def test_oracle(self) -> None:
         """Any sequence of operations leaves what newest says of what each gateway said last."""
