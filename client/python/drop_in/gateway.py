@@ -684,7 +684,7 @@ class StateGateway:
         self._include_stale = include_stale
         self._fills = fill_capacity == "median"
         self._snapshot = threading.Event()
-        self._watchers: tuple[Callable[[], None], ...] = ()
+        self._watchers: tuple[Callable[[], object], ...] = ()
         self._table = Table(len(urls), self._changed)
         self._followers = [Follower(url, self._table, part) for part, url in enumerate(urls)]
         self._lock = threading.RLock()
@@ -734,7 +734,7 @@ class StateGateway:
         self._engines()  # in a forked process this starts the threads
         return self._snapshot.wait(timeout)
 
-    def on_change(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Has callback called after every change: states that came, engines that came, went or turned stale (within 2 s),
         gateways lost and found. Returns a function that ends it.
 

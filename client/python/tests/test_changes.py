@@ -100,7 +100,7 @@ class Callbacks(ClientTest):
     def test_a_callback_that_fails(self) -> None:
         fake = self.fake()
         gateway = self.follow(fake.url)
-        gateway.on_change(lambda: 1 / 0)  # type: ignore[arg-type]
+        gateway.on_change(lambda: 1 / 0)
         connection = fake.next_stream(engine("a"))
         connection.send(update(engine("b")))
         self.wait_for("the states", lambda: gateway.get_total_engines_count() == 2)
@@ -139,7 +139,9 @@ class Capacity(ClientTest):
         states = gateway.get_engine_states_dict()
 
         def speed(engine_id: str) -> float:
-            return float(states[engine_id]["engine_capacity"]) / (states[engine_id]["pending_tokens_total"] + 100)
+            capacity: float = states[engine_id]["engine_capacity"]
+            pending: int = states[engine_id]["pending_tokens_total"]
+            return capacity / (pending + 100)
 
         return max(states, key=speed)
 
