@@ -2,6 +2,9 @@ package decode_test
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,15 +15,11 @@ import (
 	"github.com/elrar/state-gateway/state"
 )
 
-func BenchmarkDecode(b *testing.B) {
-	for _, shape := range []struct{ name, payload string }{
-		{"usual", text(usual...)},
-		{"compact", spaced(",", ":", usual...)},
-		{"extra", plus(member{"version", `"2.1"`}, member{"gpus", `[0.5, 0.25]`})},
-		{"escape", with(member{"engine_id", `"http:\/\/172.17.0.3:8000"`})},
-		{"exponent", with(member{"latency_pred_ms", "3e-05"})},
-		{"refused", text(usual...) + "x"},
-	} {
+func BenchmarkDecode(b *testing.B)  { benchmark(b, shapes()) }
+func BenchmarkHostile(b *testing.B) { benchmark(b, hostile()) }
+
+func benchmark(b *testing.B, shapes []shape) {
+	for _, shape := range shapes {
 		b.Run(shape.name, func(b *testing.B) {
 			d := decode.New()
 			payload := []byte(shape.payload)
@@ -35,6 +34,64 @@ func BenchmarkDecode(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkHostileMixes searches for the costliest datagrams: many of a few kinds of members or values in random order, no
+// two the same, so that the processor cannot learn them. It reports the costliest mix's time, by the least of several.
+func BenchmarkHostileMixes(b *testing.B) {
+	_, half := halfway(1<<51+1, -1074)
+	bases := []string{"{}", text(usual...), with(member{"latency_pred_ms", half}, member{"engine_capacity", half}),
+		with(member{"engine_id", `"` + strings.Repeat(`\u0041`, 256) + `"`}, member{"scheduling_mode", `"` + strings.Repeat(`\u0041`, 64) + `"`})}
+	names := strings.Fields(`"" "a" "engine_ix" "engine_i\u0061" "\u0061bcdefghi" "abcdefghi" "kv_cache_total_block\u0061"`)
+	values := strings.Fields(`0 -1 12 0.5 1e1 1234567 [] {} [0] {"":0} "" "a" "abcdefg" "\n" "\na" "\u0041" "é" "\ud83d\ude00" null true`)
+	random := rand.New(rand.NewPCG(13, 14))
+	some := func(of []string) func() string {
+		few := make([]string, 1+random.IntN(4))
+		for i := range few {
+			few[i] = of[random.IntN(len(of))]
+		}
+		return func() string { return few[random.IntN(len(few))] }
+	}
+	mix := func() (payloads [16][]byte) {
+		base, name, value, list := open(bases[random.IntN(len(bases))]), some(names), some(values), random.IntN(2) == 0
+		for i := range payloads {
+			payload := []byte(base)
+			if list {
+				payload = append(payload, `,"":[0`...)
+			}
+			for len(payload) < hostileSize-60 {
+				payload = append(payload, ',')
+				if !list {
+					payload = append(payload, name()+":"...)
+				}
+				payload = append(payload, value()...)
+			}
+			if list {
+				payload = append(payload, ']')
+			}
+			payloads[i] = append(payload, '}')
+		}
+		return payloads
+	}
+	d := decode.New()
+	var s state.State
+	worst, of := time.Duration(0), ""
+	for b.Loop() {
+		payloads := mix()
+		least := time.Duration(math.MaxInt64)
+		for range 10 {
+			start := time.Now()
+			for _, payload := range payloads {
+				d.Decode(payload, &s)
+			}
+			least = min(least, time.Since(start)/time.Duration(len(payloads)))
+		}
+		if least > worst {
+			worst, of = least, string(payloads[0])
+		}
+	}
+	b.ReportMetric(float64(worst), "worst-ns")
+	b.Logf("%.150s … %.100s", of, of[len(of)-100:])
 }
 
 // BenchmarkDecodeStream decodes the datagrams of a fleet. Their digits differ, in number too, which a processor that has

@@ -398,6 +398,7 @@ func TestVerbatim(t *testing.T) {
 	line := text(usual...)
 	compact := spaced(",", ":", usual...)
 	escaped := renamed("engine_id", `\u0065ngine_id`)
+	unknown := []member{{"v", "{}"}, {"w", `"a,b"`}}
 	odd := with(member{"latency_pred_ms", "3e-05"}, member{"pending_tokens_total", "-0"}, member{"engine_id", `"\u0041\/` + "\u2028" + `"`})
 	for payload, want := range map[string]string{
 		line:                             line,
@@ -414,10 +415,17 @@ func TestVerbatim(t *testing.T) {
 		spaced(",", ":\t", usual...):         "",
 		strings.Replace(line, "{", "{\n", 1): "",
 		strings.Replace(line, "}", "\n}", 1): "",
-		plus(member{"v", "1"}):               "",
-		plus(member{"", "null"}):             "",
-		plus(member{`Engine_id`, "null"}):    "",
-		plus(member{`engine_id `, "null"}):   "",
+		"{ \"v\":[1,\n2]," + line[1:]:        "",
+
+		plus(member{"v", "1"}):                                      line,
+		plus(member{"", "null"}):                                    line,
+		plus(member{`Engine_id`, "null"}, member{"v", `"},{"`}):     line,
+		plus(member{`engine_id `, "null"}) + "\n":                   line,
+		text(slices.Concat([]member{{"v", "1"}}, usual)...):         line,
+		text(slices.Insert(slices.Clone(usual), 3, unknown...)...):  line,
+		text(slices.Concat(unknown, usual, unknown)...):             line,
+		spaced(",", ":", slices.Concat(unknown, usual, unknown)...): compact,
+		spaced(" , ", ":", slices.Concat(usual, unknown)...):        spaced(" , ", ":", usual...),
 	} {
 		c := newComparison()
 		if got := c.check(t, []byte(payload)); got.reason != state.Accepted {

@@ -1,11 +1,7 @@
 package decode
 
-import "github.com/elrar/state-gateway/state"
-
-// The two ways by themselves, for the tests.
-
-func (d *Decoder) General(payload []byte, s *state.State) state.Reason { return d.general(payload, s) }
-
-func Usual(payload []byte, s *state.State) (line []byte, ok bool) { return usual(payload, s) }
+// For the tests: the two ways to a float by themselves.
 
 func Quotient(n, d uint64) float64 { return quotient(n, d) }
+
+func NearestFloat(text string) (f float64, ok bool) { return nearestFloat([]byte(text)) }

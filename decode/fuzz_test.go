@@ -1,11 +1,12 @@
 package decode_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
 
-// FuzzDecode holds the decoder against the independent reader, the short way and the general one: acceptance, reason,
+// FuzzDecode holds the decoder against the independent reader: acceptance, reason,
 // every value bit by bit, and the datagram's own bytes; with a decoder that has seen other datagrams and with a new one.
 func FuzzDecode(f *testing.F) {
 	for _, payload := range valid() {
@@ -21,6 +22,10 @@ func FuzzDecode(f *testing.F) {
 	for _, payload := range []string{"", " ", "{}", "[]", "null", `{"test":"data"}`, without("engine_id"), plus(usual[0]),
 		plus(member{`\u0065ngine_id`, "1"}), plus(member{"v", nested(299)}), plus(member{"v", nested(300)}), text(usual...) + "x", "\ufeff" + text(usual...)} {
 		f.Add([]byte(payload))
+	}
+
+	for _, shape := range slices.Concat(shapes(), hostile()) {
+		f.Add([]byte(shape.payload))
 	}
 
 	used := newComparison()
