@@ -29,11 +29,13 @@ FROM ${MINIMAL_IMAGE} AS minimal
 ARG VERSION=devel REVISION=unknown
 LABEL org.opencontainers.image.title="ELRAR State Gateway" \
       org.opencontainers.image.description="Keeps the newest state of every LLM engine, pushed by UDP, and serves it to routers over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/elrar/state-gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/bin/state-gateway /usr/local/bin/state-gateway
 COPY --from=build --chown=65532:65532 /out/data /data
+COPY LICENSE /usr/share/doc/state-gateway/LICENSE
 WORKDIR /data
 USER 65532:65532
 EXPOSE 9999/udp 8080/tcp
@@ -54,11 +56,15 @@ RUN if [ -n "${DEBIAN_MIRROR}" ]; then \
 ARG VERSION=devel REVISION=unknown
 LABEL org.opencontainers.image.title="ELRAR State Gateway" \
       org.opencontainers.image.description="Keeps the newest state of every LLM engine, pushed by UDP, and serves it to routers over HTTP" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/elrar/state-gateway" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/bin/state-gateway /usr/local/bin/state-gateway
-# Root, because the guide mounts a directory at /data that only root may write to; see --user in docs/deployment.md.
+COPY LICENSE /usr/share/doc/state-gateway/LICENSE
+# Root, because the guide mounts a directory at /data that only root may write to, and rotation makes new files in it for as
+# long as the gateway runs: to begin as root and go on as another user would only put the failure off. Root needs none of its
+# capabilities for it: docs/deployment.md runs this image with --cap-drop ALL, and another with --user.
 WORKDIR /data
 EXPOSE 9999/udp 8080/tcp
 STOPSIGNAL SIGTERM

@@ -31,7 +31,7 @@ func (c *checkConfigCommand) Run(command *kong.Context) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	place := doctor.Look(os.Getenv)
+	place := doctor.Look(os.Getenv, settings.LogFile)
 	tooLarge := doctor.TooLarge(settings, place)
 	for _, f := range doctor.Foresee(settings, place) {
 		if f.Level == doctor.Problem && (f.About != "memory" || tooLarge == nil) {

@@ -31,7 +31,7 @@ func TestPrecedence(t *testing.T) {
 		{env("UDP_PORT= \t"), nil, "9999 (default)"},
 		{env("UDP_PORT="), []string{"--udp-port=2"}, "2 (flag)"},
 	} {
-		got := runBinary(t, test.environ, append([]string{"check-config"}, test.args...)...)
+		got := runBinary(t, append(env("ENABLE_LOG=no"), test.environ...), append([]string{"check-config"}, test.args...)...)
 		if port := line(got.stdout, "UDP_PORT"); got.code != 0 || got.stderr != "" || port != test.want {
 			t.Errorf("%q %q: %q, want %q; %+v", test.environ, test.args, port, test.want, got)
 		}
@@ -61,7 +61,7 @@ func TestCheckConfig(t *testing.T) {
 }
 
 func TestCheckConfigUnknownNames(t *testing.T) {
-	got := runBinary(t, env("STALE_TRESHOLD=1", "UPD_PORT=2", "HTTP="), "check-config")
+	got := runBinary(t, env("ENABLE_LOG=no", "STALE_TRESHOLD=1", "UPD_PORT=2", "HTTP="), "check-config")
 	const want = `state-gateway: unknown setting "VLLM_STATE_GATEWAY_STALE_TRESHOLD"; the nearest known name is VLLM_STATE_GATEWAY_STALE_THRESHOLD
 state-gateway: unknown setting "VLLM_STATE_GATEWAY_UPD_PORT"; the nearest known name is VLLM_STATE_GATEWAY_UDP_PORT
 `
@@ -72,10 +72,10 @@ state-gateway: unknown setting "VLLM_STATE_GATEWAY_UPD_PORT"; the nearest known 
 
 // TestCheckConfigClientNames: what the clients of a gateway read is known, and proposed for what is spelt like it.
 func TestCheckConfigClientNames(t *testing.T) {
-	if got := runBinary(t, env("URL=http://127.0.0.1:8080", "INCLUDE_STALE=true", "FILL_CAPACITY=1000"), "check-config"); got.code != 0 || got.stderr != "" {
+	if got := runBinary(t, env("ENABLE_LOG=no", "URL=http://127.0.0.1:8080", "INCLUDE_STALE=true", "FILL_CAPACITY=1000"), "check-config"); got.code != 0 || got.stderr != "" {
 		t.Errorf("%+v", got)
 	}
-	got := runBinary(t, env("FILL_CAPACTY=1000"), "check-config")
+	got := runBinary(t, env("ENABLE_LOG=no", "FILL_CAPACTY=1000"), "check-config")
 	const want = "state-gateway: unknown setting \"VLLM_STATE_GATEWAY_FILL_CAPACTY\"; the nearest known name is VLLM_STATE_GATEWAY_FILL_CAPACITY\n"
 	if got.code != 78 || got.stderr != want {
 		t.Errorf("%+v", got)

@@ -36,7 +36,7 @@ func (c *doctorCommand) Run(command *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg := doctor.Config{Settings: settings, Unknown: config.UnknownNames(os.Environ()), Place: doctor.Look(os.Getenv), For: c.For}
+	cfg := doctor.Config{Settings: settings, Unknown: config.UnknownNames(os.Environ()), Place: doctor.Look(os.Getenv, settings.LogFile), For: c.For}
 	cfg.URL = "http://" + reachable(settings.HTTPAddress)
 	if c.URL != nil {
 		cfg.URL = c.URL.String()

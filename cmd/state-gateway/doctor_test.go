@@ -9,8 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,6 +64,12 @@ func TestDoctorOfAHealthyGateway(t *testing.T) {
 	p.awaitStats(t, "all engines", func(s stats) bool { return s.TotalEngines == 5 })
 
 	code, findings := p.runDoctor(t)
+	if doctor.Look(os.Getenv, p.logFile).LogLayer != "" { // the tests run in a container, and their folders are in its layer
+		if code != 1 || !seen(findings, doctor.Problem, "log", "container's own layer") {
+			t.Errorf("exit code %d: %+v", code, findings)
+		}
+		code, findings = 0, slices.DeleteFunc(findings, func(f doctor.Finding) bool { return strings.Contains(f.Saw, "container's own layer") })
+	}
 	if code != 0 || doctor.Problems(findings) {
 		t.Errorf("exit code %d: %+v", code, findings)
 	}
@@ -161,6 +169,61 @@ func TestDoctorWithoutAGateway(t *testing.T) {
 		if got := runBinary(t, nil, "doctor", bad); got.code != 64 {
 			t.Errorf("%s: %+v", bad, got)
 		}
+	}
+}
+
+// A gateway is known by the program that it runs, not by its file's name; one that is stopped is said to be.
+func TestDoctorOfARenamedAndAFrozenGateway(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("sockets and processes are looked at in /proc")
+	}
+	t.Parallel()
+	renamed := filepath.Join(t.TempDir(), "gw-2")
+	if err := os.Link(binary, renamed); err != nil {
+		t.Fatal(err)
+	}
+	p := startCommand(t, exec.Command(renamed))
+	who := fmt.Sprintf("process %d (gw-2)", p.cmd.Process.Pid)
+	_, findings := p.runDoctor(t)
+	if !seen(findings, doctor.OK, "sockets", who) || seen(findings, doctor.Problem, "sockets") {
+		t.Errorf("it answers: %+v", findings)
+	}
+	if !seen(findings, doctor.OK, "log", "the gateway writes "+p.logFile) {
+		t.Errorf("its log: %+v", findings)
+	}
+
+	// Asked where nobody answers, the doctor says where it does.
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	_, findings = p.runDoctor(t, "--url=http://"+closed.Addr().String())
+	if !seen(findings, doctor.Note, "sockets", who) || seen(findings, doctor.Problem, "sockets") {
+		t.Errorf("asked elsewhere: %+v", findings)
+	}
+
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	code, findings := p.runDoctor(t)
+	if code != 1 || !seen(findings, doctor.Problem, "gateway", who+" is frozen", fmt.Sprintf("kill -CONT %d", p.cmd.Process.Pid)) ||
+		seen(findings, doctor.Problem, "sockets") {
+		t.Errorf("frozen: exit code %d: %+v", code, findings)
+	}
+}
+
+// What takes connections and does not answer is told from what is not there.
+func TestDoctorOfASilentServer(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes the connections
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	got := runBinary(t, env("UDP_PORT=0", "ENABLE_LOG=no"), "doctor", "--url=http://"+silent.Addr().String())
+	if got.code != 1 || !strings.Contains(got.stdout, "takes connections there and does not answer") {
+		t.Errorf("%+v", got)
 	}
 }
 

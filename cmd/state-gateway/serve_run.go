@@ -41,7 +41,7 @@ func newService(s config.Settings, log *slog.Logger, messages *messageWriter, pa
 		return nil, logFileError(s, err)
 	} else if err != nil {
 		return nil, unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_UDP_PORT=%d, VLLM_STATE_GATEWAY_BIND_ADDRESS=%v: %w", s.UDPPort, s.BindAddress, err),
-			doctor.BindTrouble(err, "udp", netip.AddrPortFrom(s.BindAddress, s.UDPPort), doctor.Look(os.Getenv)))
+			doctor.BindTrouble(err, "udp", netip.AddrPortFrom(s.BindAddress, s.UDPPort), doctor.Look(os.Getenv, "")))
 	}
 	v, r := build()
 	handler := api.New(g.Table(), g, api.Info{
@@ -87,7 +87,7 @@ func httpTrouble(err error, address string) string {
 	host, port, _ := net.SplitHostPort(address) // which config has checked
 	ip, _ := netip.ParseAddr(host)
 	n, _ := strconv.ParseUint(port, 10, 16)
-	return doctor.BindTrouble(err, "tcp", netip.AddrPortFrom(ip, uint16(n)), doctor.Look(os.Getenv))
+	return doctor.BindTrouble(err, "tcp", netip.AddrPortFrom(ip, uint16(n)), doctor.Look(os.Getenv, ""))
 }
 
 // httpAddress returns where the HTTP side listens.
@@ -114,7 +114,8 @@ func (s *service) run(ctx context.Context) error {
 
 // serve runs the gateway until ctx ends, and keeps the service manager informed, if there is one.
 func serve(ctx context.Context, settings config.Settings, log *slog.Logger, messages *messageWriter, passed passedSockets) error {
-	if err := doctor.TooLarge(settings, doctor.Look(os.Getenv)); err != nil {
+	place := doctor.Look(os.Getenv, settings.LogFile)
+	if err := doctor.TooLarge(settings, place); err != nil {
 		return &exitError{exitConfig, err}
 	}
 	hangups := make(chan os.Signal, 1) // before there is anything to reopen: it must not end the process
@@ -134,7 +135,7 @@ func serve(ctx context.Context, settings config.Settings, log *slog.Logger, mess
 			}
 		}
 	}()
-	for _, f := range doctor.Foresee(settings, doctor.Look(os.Getenv)) {
+	for _, f := range doctor.Foresee(settings, place) {
 		if f.Level == doctor.Problem {
 			log.Warn(f.Saw, "remedy", f.Do)
 		}

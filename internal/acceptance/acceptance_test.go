@@ -49,7 +49,9 @@ func TestGuide(t *testing.T) {
 		{"Limits", (*row).limits},
 		{"Log rotation and backup, under load", (*row).files},
 		{"Update, under load", (*row).update},
+		{"Hardened, with rotation", (*row).hardened},
 		{"Not as root", (*row).notRoot},
+		{"Without -v", (*row).withoutVolume},
 		{"Broadcast mode", (*row).broadcast},
 		{"Engines that keep their sockets", (*row).keptSockets},
 	} {

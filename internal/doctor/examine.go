@@ -102,11 +102,15 @@ func (f *findings) gateway(facts *Facts) {
 	g := facts.Gateway
 	if g == nil {
 		do := "start it; if it should run, docker ps and docker logs elrar-state-gateway, or systemctl status, say why it does not"
-		if away := elsewhere(facts.Gateways); len(away) > 0 {
+		if frozen := facts.frozen(); frozen.PID != 0 {
+			do = fmt.Sprintf("%v is frozen: a signal or a debugger has stopped it; kill -CONT %d lets it go on", frozen, frozen.PID)
+		} else if facts.Silent {
+			do = fmt.Sprintf("%s takes connections there and does not answer: is it frozen (docker unpause elrar-state-gateway), or without a processor?", facts.server())
+		} else if away := elsewhere(facts.Gateways); len(away) > 0 {
 			do = fmt.Sprintf("in another network namespace, such as a container's, there is %s; look from there: "+
 				"docker exec elrar-state-gateway state-gateway doctor, or nsenter -n -t %d state-gateway doctor", list(away, 4), away[0].PID)
 		} else if len(facts.Gateways) > 0 {
-			do = fmt.Sprintf("%v runs here: does it answer at another address? Give it with --url or VLLM_STATE_GATEWAY_HTTP_ADDRESS", facts.Gateways[0])
+			do = fmt.Sprintf("%v runs here and listens on %v: give its address with --url or VLLM_STATE_GATEWAY_HTTP_ADDRESS", facts.Gateways[0], facts.Gateways[0].Listens)
 		}
 		f.add(Problem, "gateway", do, "no gateway answers at %s: %s", facts.URL, facts.GatewayError)
 		return
@@ -120,6 +124,27 @@ func (f *findings) gateway(facts *Facts) {
 	}
 }
 
+// frozen returns the process that listens where the gateway was asked, if it is stopped; if that is not known, or is a proxy,
+// any gateway that is.
+func (facts *Facts) frozen() Process {
+	candidates := facts.Gateways
+	if facts.Server.PID != 0 {
+		candidates = []Process{facts.Server}
+	}
+	if i := slices.IndexFunc(candidates, func(p Process) bool { return p.Stopped }); i >= 0 {
+		return candidates[i]
+	}
+	return Process{}
+}
+
+// server says what listens where the gateway was asked.
+func (facts *Facts) server() string {
+	if facts.Server.PID == 0 {
+		return "something"
+	}
+	return facts.Server.String()
+}
+
 // elsewhere returns those of the processes that are in another network namespace.
 func elsewhere(all []Process) []Process {
 	return slices.DeleteFunc(slices.Clone(all), func(p Process) bool { return !p.Elsewhere })
@@ -128,7 +153,7 @@ func elsewhere(all []Process) []Process {
 func (f *findings) sockets(facts *Facts) {
 	port := facts.Port
 	who := owners(facts.UDP)
-	foreign := slices.IndexFunc(who, func(p Process) bool { return p.Command != gatewayCommand && p.Command != proxyCommand && p.PID != 1 })
+	foreign := slices.IndexFunc(who, func(p Process) bool { return !p.Gateway && p.Command != proxyCommand && p.PID != 1 })
 	asTCP := len(facts.UDP) == 0 && len(facts.TCP) > 0
 	switch {
 	case asTCP:

@@ -40,7 +40,7 @@ func healthy(t *testing.T) Facts {
 		UDPPort: 9999, ActiveEngines: 2, TotalEngines: 2, LogEnabled: true, Logged: 10_000, UptimeSeconds: 60, Version: "1.2.3"}
 	is := was
 	is.TotalReceived, is.Applied, is.Logged, is.UptimeSeconds = 13_003, 13_000, 13_000, 63
-	p := Process{PID: 42, Command: gatewayCommand}
+	p := Process{PID: 42, Command: "gw-2", Gateway: true}
 	return Facts{
 		Settings: s,
 		Place:    bareMetal(),
@@ -98,7 +98,7 @@ func TestExamine(t *testing.T) {
 	problem := func(about string, words ...string) want { return want{Problem, about, words} }
 	note := func(about string, words ...string) want { return want{Note, about, words} }
 	elsewhere := func(f *Facts) { // seen from the host of a container
-		f.UDP, f.Gateways = nil, []Process{{PID: 42, Command: gatewayCommand, Elsewhere: true}}
+		f.UDP, f.Gateways = nil, []Process{{PID: 42, Command: "gw-2", Gateway: true, Elsewhere: true}}
 		f.Log = LogFile{}
 	}
 	silent := func(f *Facts) { // nothing has ever come but the probes
@@ -133,14 +133,34 @@ func TestExamine(t *testing.T) {
 			note("sockets", "UDP port 9999 is free"), note("log", "not there yet")}},
 		{"a gateway in a container only", func(f *Facts) {
 			noGateway(f)
-			f.Gateways = []Process{{PID: 7, Command: gatewayCommand, Elsewhere: true}}
+			f.Gateways = []Process{{PID: 7, Command: "gw-2", Gateway: true, Elsewhere: true}}
 		}, []want{problem("gateway", "another network namespace", "docker exec elrar-state-gateway state-gateway doctor", "nsenter -n -t 7"),
 			note("sockets", "free"), note("log")}},
 		{"a gateway at another HTTP address", func(f *Facts) {
 			noGateway(f)
-			f.Gateways = []Process{{PID: 7, Command: gatewayCommand}}
+			f.Gateways = []Process{{PID: 7, Command: "gw-2", Gateway: true, Listens: netip.MustParseAddrPort("127.0.0.1:8081")}}
 			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999"), Owner: f.Gateways[0]}}
-		}, []want{problem("gateway", "process 7", "--url"), note("sockets", "process 7 (state-gateway) has UDP port 9999"), note("log")}},
+		}, []want{problem("gateway", "process 7", "127.0.0.1:8081", "--url"), note("sockets", "process 7 (gw-2) has UDP port 9999"), note("log")}},
+		{"a gateway that is frozen", func(f *Facts) {
+			noGateway(f)
+			f.Silent, f.Server = true, Process{PID: 7, Command: "gw-2", Gateway: true, Stopped: true}
+			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999"), Owner: f.Server}}
+		}, []want{problem("gateway", "process 7 (gw-2) is frozen", "kill -CONT 7"), note("sockets", "process 7 (gw-2) has"), note("log")}},
+		{"a frozen gateway at another HTTP address", func(f *Facts) {
+			noGateway(f)
+			f.Gateways = []Process{{PID: 7, Command: "gw-2", Gateway: true}, {PID: 8, Command: "gw-3", Gateway: true, Stopped: true}}
+		}, []want{problem("gateway", "process 8 (gw-3) is frozen", "kill -CONT 8"), note("sockets", "free"), note("log")}},
+		{"another gateway is frozen, not the server", func(f *Facts) {
+			noGateway(f)
+			f.Silent, f.Server = true, Process{PID: 9, Command: "python3"}
+			f.Gateways = []Process{{PID: 8, Command: "gw-3", Gateway: true, Stopped: true}}
+		}, []want{problem("gateway", "process 9 (python3) takes connections"), note("sockets", "free"), note("log")}},
+		{"connections without an answer", func(f *Facts) { noGateway(f); f.Silent = true },
+			[]want{problem("gateway", "something takes connections", "docker unpause"), note("sockets", "free"), note("log")}},
+		{"a program that is only called so has the port", func(f *Facts) {
+			noGateway(f)
+			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999"), Owner: Process{PID: 7, Command: "state-gateway"}}}
+		}, []want{problem("gateway"), problem("sockets", "process 7 (state-gateway) has UDP port 9999", "stop it"), note("log")}},
 		{"another process has the port", func(f *Facts) {
 			noGateway(f)
 			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999"), Owner: Process{PID: 7, Command: "python3"}}}
@@ -245,6 +265,8 @@ func TestExamine(t *testing.T) {
 		{"a conflict", func(f *Facts) { f.Gateway.Engines[1].Conflict = true }, []want{problem("engines", "use one engine_id: b")}},
 
 		{"no log", func(f *Facts) { f.Settings.EnableLog, f.Gateway.After.LogEnabled = false, false }, []want{note("log", "off")}},
+		{"a log in the container's layer", func(f *Facts) { f.Place.LogLayer = "/data" },
+			[]want{problem("log", "container's own layer", "-v /tmp/elrar:/data")}},
 		{"a full disk", func(f *Facts) { f.Log.Free = 1 << 20; f.Gateway.After.LogTrouble = "little space" },
 			[]want{problem("log", "little space"), problem("log", "1 MiB are free", "256 MiB")}},
 		{"a mounted file", func(f *Facts) { f.Log.Mount = true }, []want{problem("log", "itself a mount", "-v /tmp/elrar:/data")}},

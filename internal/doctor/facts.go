@@ -18,6 +18,8 @@ type Facts struct {
 	URL          string   // that was asked
 	Gateway      *Gateway // nil: no gateway answers
 	GatewayError string   // why not
+	Silent       bool     // what listens there takes connections, and does not answer
+	Server       Process  // that listens there; zero if it is not here, or cannot be told
 	Gateways     []Process
 
 	Port    uint16   // that engines send to, as far as can be told

@@ -17,6 +17,7 @@ func Foresee(s config.Settings, p Place) []Finding {
 	f.bindAddress(s, p)
 	f.broadcast(s, p)
 	f.memory(s, p)
+	f.layer(s, p)
 	return f
 }
 
@@ -67,6 +68,15 @@ func (f *findings) memory(s config.Settings, p Place) {
 		f.add(Problem, "memory", "lower VLLM_STATE_GATEWAY_HISTORY or VLLM_STATE_GATEWAY_MAX_ENGINES, or give it more memory",
 			"%d engines with a history of %d states, and queues and buffers that are full, take about %s; %s is %s",
 			s.MaxEngines, s.History, bytes(need), p.MemoryOf, bytes(p.Memory))
+	}
+}
+
+// layer: a log in the container's own layer grows on the host's disk where nobody looks, and goes with the container.
+func (f *findings) layer(s config.Settings, p Place) {
+	if s.EnableLog && p.LogLayer != "" {
+		f.add(Problem, "log", "mount a directory of the host there (docker run -v /tmp/elrar:"+p.LogLayer+"; in Kubernetes a volume), "+
+			"or set VLLM_STATE_GATEWAY_ENABLE_LOG=false",
+			"the state log %s is in the container's own layer: it fills the host's disk (1,000 engines at 200 ms: 140 GB a day), and is gone with docker rm", s.LogFile)
 	}
 }
 

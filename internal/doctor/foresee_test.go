@@ -93,6 +93,19 @@ func TestForeseeMemory(t *testing.T) {
 	}
 }
 
+func TestForeseeLogInTheLayer(t *testing.T) {
+	p := inContainer()
+	p.LogLayer = "/logs"
+	s := healthy(t).Settings
+	got := Foresee(s, p)
+	if len(got) != 1 || got[0].Level != Problem || !strings.Contains(got[0].Do, "-v /tmp/elrar:/logs") || !strings.Contains(got[0].Saw, s.LogFile) {
+		t.Errorf("%+v", got)
+	}
+	if s.EnableLog = false; len(Foresee(s, p)) != 0 {
+		t.Error("the log is off")
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	p := bareMetal()
 	s := healthy(t).Settings
@@ -170,7 +183,7 @@ func TestContainer(t *testing.T) {
 
 // What is looked at really is there: the loopback interface, and this machine's memory.
 func TestLook(t *testing.T) {
-	p := Look(os.Getenv)
+	p := Look(os.Getenv, "")
 	if !p.Local(loopback) || p.Local(netip.MustParseAddr("192.0.2.255")) || len(p.Links) == 0 {
 		t.Errorf("%+v", p)
 	}

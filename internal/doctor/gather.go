@@ -2,7 +2,11 @@ package doctor
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -32,16 +36,17 @@ func Gather(ctx context.Context, cfg Config) Facts {
 	f.URL = redacted(ask.url)
 	first, err := ask.stats(ctx)
 	if err != nil {
-		f.GatewayError = err.Error()
+		f.missing(err)
 	} else {
-		f.Gateway = &Gateway{Version: first.Version, Live: ask.health(ctx, "/livez"), Ready: ask.health(ctx, "/readyz"), Buffers: ask.buffers(ctx)}
+		f.Gateway = &Gateway{Version: first.Version, Buffers: ask.buffers(ctx)}
 		if !f.given("UDP_PORT") || len(socketsOn("udp", first.UDPPort)) > 0 { // else it may be published under another port
 			f.Port = first.UDPPort
 		}
 	}
 	f.UDP, f.TCP = socketsOn("udp", f.Port), socketsOn("tcp", f.Port)
-	f.Gateways = scanProcesses(f.UDP)
-	scanProcesses(f.TCP)
+	server := f.Place.listeningAt(ask.url)
+	f.Gateways = scanProcesses(f.UDP, f.TCP, server)
+	f.identify(owners(server))
 	f.RmemMax = readInt("/proc/sys/net/core/rmem_max")
 	f.Targets = conntracked(f.Port)
 	if f.Gateway != nil {
@@ -84,16 +89,63 @@ func (f *Facts) watch(ctx context.Context, ask asker, d time.Duration) {
 	}
 	f.Gateway.Before, f.Gateway.Watched = before, time.Since(begin)
 	f.NoPorts = readNoPorts() - ports
-	f.Gateway.Engines = ask.engines(ctx)
-	if err != nil || f.Gateway.After.UptimeSeconds < before.UptimeSeconds {
-		f.Gateway, f.GatewayError = nil, "it has just stopped, or started anew"
+	switch {
+	case err != nil:
+		f.Gateway = nil
+		f.missing(fmt.Errorf("it has just ceased to answer: %w", err))
+	case f.Gateway.After.UptimeSeconds < before.UptimeSeconds:
+		f.Gateway, f.GatewayError = nil, "it has just started anew"
+	default: // all of one moment
+		f.Gateway.Engines = ask.engines(ctx)
+		f.Gateway.Live, f.Gateway.Ready = ask.health(ctx, "/livez"), ask.health(ctx, "/readyz")
 	}
+}
+
+// missing notes why no gateway answers.
+func (f *Facts) missing(err error) {
+	op, network := errors.AsType[*net.OpError](err)
+	f.GatewayError, f.Silent = err.Error(), isTimeout(err) && !(network && op.Op == "dial")
+}
+
+// identify notes the process that listens where the gateway was asked. If a gateway answered, that is it, whatever it runs:
+// unless it only passes connections on, or holds the socket for another.
+func (f *Facts) identify(servers []Process) {
+	for _, p := range servers {
+		if p.PID == 1 || p.Command == proxyCommand {
+			continue
+		}
+		f.Server = p
+		if f.Gateway == nil {
+			return
+		}
+		f.Server.Gateway = true
+		for i := range f.UDP {
+			if f.UDP[i].Owner.PID == p.PID {
+				f.UDP[i].Owner.Gateway = true
+			}
+		}
+		return
+	}
+}
+
+// listeningAt returns the sockets that listen at a URL, if it leads to this place.
+func (p Place) listeningAt(address string) []Socket {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	ip, ipErr := netip.ParseAddr(u.Hostname())
+	if err != nil || u.Hostname() != "localhost" && (ipErr != nil || !p.Local(ip)) {
+		return nil
+	}
+	return socketsOn("tcp", uint16(port))
 }
 
 // gatewayPID returns the process of the gateway that has the port here, or 0.
 func (f *Facts) gatewayPID() int {
 	for _, p := range owners(f.UDP) {
-		if p.Command == gatewayCommand {
+		if p.Gateway {
 			return p.PID
 		}
 	}

@@ -109,6 +109,28 @@ func TestMounted(t *testing.T) {
 	}
 }
 
+func TestRootType(t *testing.T) {
+	const text = `1 0 0:1 / / rw - rootfs rootfs rw
+2 1 0:2 / / rw,relatime master:1 - fuse.fuse-overlayfs fuse-overlayfs rw
+3 2 0:3 / /data rw - ext4 /dev/sda rw
+broken
+`
+	if got := rootType(text); got != "fuse.fuse-overlayfs" {
+		t.Errorf("%q", got)
+	}
+	if got := rootType(""); got != "" {
+		t.Errorf("of nothing: %q", got)
+	}
+}
+
+func TestStopped(t *testing.T) {
+	for stat, want := range map[string]bool{"7 (a) T 1 7": true, "7 (a) t 1": true, "7 (a) T b) S 1": false, "7 (a) S 1": false, "": false} {
+		if stopped(stat) != want {
+			t.Errorf("%q: %v", stat, !want)
+		}
+	}
+}
+
 func TestParseBuffers(t *testing.T) {
 	const text = `# HELP elrar_gateway_receive_buffer_bytes Receive buffer.
 # TYPE elrar_gateway_receive_buffer_bytes gauge
@@ -180,16 +202,16 @@ func TestWrite(t *testing.T) {
 
 func TestText(t *testing.T) {
 	for got, want := range map[string]string{
-		list([]int{1, 2, 3}, 2):            "1, 2 and 1 more",
-		list([]int{}, 2):                   "none",
-		bytes(212992):                      "208 KiB",
-		bytes(64 << 30):                    "64 GiB",
-		plural(1, "engine"):                "1 engine",
-		plural(2, "engine"):                "2 engines",
-		seconds(2.5):                       "2.5s",
-		seconds(3725.4):                    "1h2m5s",
-		fmt.Sprint(Process{}):              "another process",
-		fmt.Sprint(Process{7, "x", false}): "process 7 (x)",
+		list([]int{1, 2, 3}, 2):                   "1, 2 and 1 more",
+		list([]int{}, 2):                          "none",
+		bytes(212992):                             "208 KiB",
+		bytes(64 << 30):                           "64 GiB",
+		plural(1, "engine"):                       "1 engine",
+		plural(2, "engine"):                       "2 engines",
+		seconds(2.5):                              "2.5s",
+		seconds(3725.4):                           "1h2m5s",
+		fmt.Sprint(Process{}):                     "another process",
+		fmt.Sprint(Process{PID: 7, Command: "x"}): "process 7 (x)",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

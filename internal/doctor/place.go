@@ -17,6 +17,7 @@ type Place struct {
 	IPv6      bool   // the kernel has IPv6
 	Memory    uint64 // bytes that this place has: the control group's limit, else the machine's memory; 0 = not known
 	MemoryOf  string // whose: "this container's limit", …
+	LogLayer  string // the state log's folder, if it is in the container's own layer; "" = it is not, or there is no log
 }
 
 // Link is a network interface that is up.
@@ -76,8 +77,8 @@ func (p Place) name() string {
 	return "host"
 }
 
-// Look looks around. getenv is os.Getenv.
-func Look(getenv func(string) string) Place {
+// Look looks around. getenv is os.Getenv; logFile is the state log's path, or "" if it does not matter.
+func Look(getenv func(string) string, logFile string) Place {
 	p := Place{Container: container(getenv), Links: links()}
 	p.IPv6 = slices.ContainsFunc(p.Links, func(l Link) bool { return slices.ContainsFunc(l.Addresses, netip.Addr.Is6) })
 	if n, err := memlimit.FromCgroup(); err == nil {
@@ -88,6 +89,9 @@ func Look(getenv func(string) string) Place {
 	}
 	if n, err := memlimit.FromSystem(); err == nil && (p.Memory == 0 || n < p.Memory) {
 		p.Memory, p.MemoryOf = n, "this machine's memory"
+	}
+	if p.Container != "" && logFile != "" {
+		p.LogLayer = inLayer(logFile)
 	}
 	return p
 }

@@ -1,9 +1,12 @@
 package doctor
 
 import (
+	"debug/buildinfo"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +17,9 @@ type Process struct {
 	PID       int
 	Command   string // its name, at most 15 bytes
 	Elsewhere bool   // it is in another network namespace, such as a container's
+	Stopped   bool   // by a signal, or a debugger
+	Gateway   bool   // it runs this program, whatever its file is called, and listens for HTTP; or it answers as a gateway
+	Listens   netip.AddrPort
 }
 
 func (p Process) String() string {
@@ -23,13 +29,11 @@ func (p Process) String() string {
 	return fmt.Sprintf("process %d (%s)", p.PID, p.Command)
 }
 
-// gatewayCommand is what a gateway's process is called.
-const gatewayCommand = "state-gateway"
-
 // scanProcesses fills in the owners of the sockets, and returns the gateways that run on this machine, or in this
 // container. What it may not see is left out.
-func scanProcesses(sockets []Socket) (gateways []Process) {
+func scanProcesses(groups ...[]Socket) (gateways []Process) {
 	own, _ := os.Readlink("/proc/self/ns/net")
+	listening := map[string][]Socket{} // of each network namespace
 	folders, _ := filepath.Glob("/proc/[0-9]*")
 	for _, folder := range folders {
 		pid, err := strconv.Atoi(filepath.Base(folder))
@@ -37,29 +41,53 @@ func scanProcesses(sockets []Socket) (gateways []Process) {
 		if err != nil || readErr != nil || pid == os.Getpid() {
 			continue
 		}
-		p := Process{PID: pid, Command: strings.TrimSpace(string(name))}
-		if space, err := os.Readlink(folder + "/ns/net"); err == nil && own != "" {
-			p.Elsewhere = space != own
+		inodes := socketInodes(folder)
+		if len(inodes) == 0 {
+			continue
 		}
-		if p.Command == gatewayCommand {
+		status, _ := os.ReadFile(folder + "/stat")
+		p := Process{PID: pid, Command: strings.TrimSpace(string(name)), Stopped: stopped(string(status))}
+		space, err := os.Readlink(folder + "/ns/net")
+		p.Elsewhere = err == nil && own != "" && space != own
+		if _, known := listening[space]; !known {
+			listening[space] = listeners(folder)
+		}
+		mine := func(s Socket) bool { return slices.Contains(inodes, s.inode) }
+		if i := slices.IndexFunc(listening[space], mine); i >= 0 && runsThis(folder) {
+			p.Gateway, p.Listens = true, listening[space][i].Local
 			gateways = append(gateways, p)
 		}
 		if p.Elsewhere {
 			continue // its sockets are not ours
 		}
-		inodes := socketInodes(folder)
-		for i := range sockets {
-			if slices.Contains(inodes, sockets[i].inode) {
-				sockets[i].claim(p)
+		for _, sockets := range groups {
+			for i := range sockets {
+				if mine(sockets[i]) {
+					sockets[i].claim(p)
+				}
 			}
 		}
 	}
 	return gateways
 }
 
+// runsThis reports whether a process runs the program that this one is, of whatever version and under whatever name.
+func runsThis(folder string) bool {
+	its, err := buildinfo.ReadFile(folder + "/exe")
+	own, known := debug.ReadBuildInfo()
+	return err == nil && known && its.Path == own.Path
+}
+
+// stopped reports whether a process is stopped, by the text of its /proc/…/stat. Its name, in brackets, may have any in it.
+func stopped(stat string) bool {
+	_, rest, _ := strings.Cut(stat[strings.LastIndexByte(stat, ')')+1:], " ")
+	state, _, _ := strings.Cut(rest, " ")
+	return state == "T" || state == "t"
+}
+
 // claim notes an owner. A socket that was passed on has several: the gateway is the one that reads it.
 func (s *Socket) claim(p Process) {
-	if s.Owner.PID == 0 || p.Command == gatewayCommand {
+	if s.Owner.PID == 0 || p.Gateway {
 		s.Owner = p
 	}
 }

@@ -73,6 +73,15 @@ func socketsOn(network string, port uint16) (all []Socket) {
 	return all
 }
 
+// listeners returns the listening TCP sockets of a process's network namespace, by its folder in /proc.
+func listeners(folder string) (all []Socket) {
+	for _, name := range []string{"tcp", "tcp6"} {
+		text, _ := os.ReadFile(folder + "/net/" + name)
+		all = append(all, parseSockets(string(text), true)...)
+	}
+	return all
+}
+
 // readNoPorts returns how many datagrams came to this network namespace for a port that nobody has.
 func readNoPorts() uint64 {
 	v4, _ := os.ReadFile("/proc/net/snmp")
