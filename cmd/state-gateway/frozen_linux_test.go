@@ -50,10 +50,14 @@ func (p *process) pushFor(t *testing.T, engineID string, d time.Duration) (n uin
 	return n, first, last
 }
 
+// busy is how long a machine may take from the moment that a test notes as that of sending to the sending. It is less than
+// half of what waits below.
+const busy = time.Second
+
 // A gateway that was frozen does not take what waited for news: ages, statuses and the log go by the arrival.
 func TestFrozenGateway(t *testing.T) {
 	t.Parallel()
-	p := startGateway(t, "STALE_THRESHOLD=1500")
+	p := startGateway(t, "STALE_THRESHOLD=1000")
 	before, _, _ := p.pushFor(t, "before", 200*time.Millisecond)
 	p.awaitStats(t, "the first engine", func(s stats) bool { return s.TotalEngines == 1 })
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
@@ -68,10 +72,10 @@ func TestFrozenGateway(t *testing.T) {
 	p.awaitStats(t, "what waited", func(s stats) bool { return s.TotalEngines == 2 && s.Applied == before+while })
 	e := p.engineAges(t)["while"]
 	truth := live.Sub(last)
-	if age := time.Duration(e.AgeMs * 1e6); e.Status != "stale" || age < truth-mmsg.AwayLimit {
+	if age := time.Duration(e.AgeMs * 1e6); e.Status != "stale" || age < truth-busy {
 		t.Errorf("an engine that fell silent %v before the gateway went on is %s, %v old", truth, e.Status, age)
 	}
-	if at := time.UnixMilli(e.ReceivedAtMs); at.Before(last.Add(-mmsg.AwayLimit)) || at.After(last.Add(mmsg.AwayLimit)) {
+	if at := time.UnixMilli(e.ReceivedAtMs); at.Before(last.Add(-mmsg.AwayLimit)) || at.After(last.Add(busy)) {
 		t.Errorf("received at %v, sent at %v", at, last)
 	}
 	p.pushFor(t, "before", 100*time.Millisecond)
@@ -90,7 +94,7 @@ func TestFrozenGateway(t *testing.T) {
 			continue
 		}
 		at, sent := time.UnixMicro(int64(line.Timestamp*1e6)), time.UnixMilli(said.TimestampMs)
-		if line.Timestamp < previous || at.Before(first.Add(-mmsg.AwayLimit)) || at.Sub(sent) > mmsg.AwayLimit {
+		if line.Timestamp < previous || at.Before(first.Add(-mmsg.AwayLimit)) || at.Sub(sent) > busy {
 			t.Errorf("sent at %v, logged as of %v", sent, at)
 		}
 		previous = line.Timestamp
@@ -111,12 +115,12 @@ func TestPassedSocketsKeepArrivals(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	between, _, last := p.pushFor(t, "between", 300*time.Millisecond)
-	time.Sleep(1500 * time.Millisecond) // nobody reads
+	time.Sleep(2500 * time.Millisecond) // nobody reads
 	next := h.start(t, "STALE_THRESHOLD=1000")
 	next.awaitStats(t, "what waited", func(s stats) bool { return s.TotalEngines == 1 && s.Applied == between })
 	truth := time.Since(last)
 	e := next.engineAges(t)["between"]
-	if age := time.Duration(e.AgeMs * 1e6); e.Status != "stale" || age < truth-mmsg.AwayLimit {
+	if age := time.Duration(e.AgeMs * 1e6); e.Status != "stale" || age < truth-busy {
 		t.Errorf("an engine that fell silent %v ago is %s, %v old", truth, e.Status, age)
 	}
 }
