@@ -37,38 +37,31 @@ func (a *api) answer(e endpoint) http.Handler {
 	})
 }
 
-// send renders an answer into a pooled buffer and writes it. The buffer goes back when the reader has taken the answer
-// or has been cut off by the server's write timeout.
+// send answers with what the endpoint renders. An answer that grows with the number of engines is made and held by its
+// load, until the reader has taken it or has been cut off: by the server's write timeout, or earlier for others' sake.
 func (a *api) send(w http.ResponseWriter, r *http.Request, e *endpoint, query url.Values) {
-	buffer := a.buffers.Get().(*[]byte)
-	defer a.buffers.Put(buffer)
-
-	if e.load != nil && !e.load.begin(r.Context()) {
-		return // the client has gone
-	}
-	body, p := a.render((*buffer)[:0], e, query)
-	if e.load != nil {
-		e.load.end()
-	}
-	if p != nil {
-		p.write(w)
-		return
-	}
-	body = append(body, '\n')
-	*buffer = body
-
-	if e.load != nil {
-		h := e.load.hold(len(body), func() {
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now()) // the write fails, and the server hangs up
-		})
-		if h == nil {
-			w.Header().Set("Retry-After", "1")
-			problemf(http.StatusServiceUnavailable, "too many answers wait for slow readers").write(w)
+	kind := cmp.Or(e.kind, "application/json")
+	if e.load == nil {
+		body, p := a.render(nil, e, query)
+		if p != nil {
+			p.write(w)
 			return
 		}
-		defer e.load.release(h)
+		writeBody(w, kind, http.StatusOK, append(body, '\n'))
+		return
 	}
-	writeBody(w, cmp.Or(e.kind, "application/json"), http.StatusOK, body)
+	render := func(dst []byte) ([]byte, *problem) { return a.render(dst, e, query) }
+	reader := e.load.get(r.Context(), e.name, query.Encode(), render, func() {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now()) // the write fails, and the server hangs up
+	})
+	switch {
+	case reader == nil: // the client has gone
+	case reader.answer.problem != nil:
+		reader.answer.problem.write(w)
+	default:
+		defer e.load.release(reader)
+		writeBody(w, kind, http.StatusOK, reader.answer.body)
+	}
 }
 
 // render calls the endpoint's render and makes a problem of a panic in it.

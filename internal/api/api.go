@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/elrar/state-gateway/state"
 )
 
 // panicLogInterval is the shortest time between two messages about panics: one stack a second is enough to repair by
@@ -22,9 +24,11 @@ type api struct {
 	info    Info
 	log     *slog.Logger
 	panics  rate.Sometimes
-	buffers sync.Pool // of *[]byte
-	states  load      // readers of the engines' states
-	scrapes load      // readers of the counters: however many of the others stall, these are not refused
+	lists   sync.Pool // of *[]state.Held
+	held    int64     // bytes that each load, and the watchers' events, may have
+	states  *load     // readers of the engines' states
+	scrapes *load     // readers of the counters: however many of the others stall, these are not refused
+	probes  *load     // the same at the health address: however many of those stall, these are not refused
 	metrics *metrics
 	hub     *hub
 	routes  map[string]http.Handler // by path, matched exactly
@@ -47,13 +51,13 @@ type endpoint struct {
 func (a *api) endpoints() []endpoint {
 	return []endpoint{
 		{path: "/", name: "page", asset: pageFile("index.html")},
-		{path: "/v1/engine-states", name: "engine_states", params: []string{"stale"}, load: &a.states, render: a.renderEngineStates},
-		{path: "/v1/engines", name: "engines", params: []string{"engine_id", "status"}, load: &a.states, render: a.renderEngines},
-		{path: "/v1/history", name: "history", params: []string{"engine_id", "limit"}, load: &a.states, render: a.renderHistory},
+		{path: "/v1/engine-states", name: "engine_states", params: []string{"stale"}, load: a.states, render: a.renderEngineStates},
+		{path: "/v1/engines", name: "engines", params: []string{"engine_id", "status"}, load: a.states, render: a.renderEngines},
+		{path: "/v1/history", name: "history", params: []string{"engine_id", "limit"}, load: a.states, render: a.renderHistory},
 		{path: "/v1/watch", name: "watch", params: []string{"stale", "fields", "max_event_bytes"}, kind: watchType, stream: a.watch},
-		{path: "/v1/stats", name: "stats", load: &a.scrapes, render: a.renderStats},
-		{path: "/stats", name: "stats", load: &a.scrapes, render: a.renderStats},
-		{path: "/metrics", name: "metrics", probed: true, load: &a.scrapes, kind: metricsType, render: a.renderMetrics},
+		{path: "/v1/stats", name: "stats", load: a.scrapes, render: a.renderStats},
+		{path: "/stats", name: "stats", load: a.scrapes, render: a.renderStats},
+		{path: "/metrics", name: "metrics", probed: true, load: a.scrapes, kind: metricsType, render: a.renderMetrics},
 		{path: "/livez", name: "livez", probed: true, render: a.renderLive},
 		{path: "/readyz", name: "readyz", probed: true, render: a.renderReady},
 		{path: "/openapi.json", name: "openapi", render: a.renderOpenAPI},
@@ -63,37 +67,45 @@ func (a *api) endpoints() []endpoint {
 
 // New returns the handler of every path. The log gets nothing but panics, at most one a second.
 func New(table Table, gw Gateway, info Info, log *slog.Logger) http.Handler {
-	turns := newTurns()
+	turns, held := newTurns(), heldBytes(info.Memory)
 	a := &api{
 		table:   table,
 		gateway: gw,
 		info:    info,
 		log:     log,
 		panics:  rate.Sometimes{Interval: panicLogInterval},
-		buffers: sync.Pool{New: func() any { return new([]byte) }},
-		states:  load{turns: turns},
-		scrapes: load{turns: turns},
+		lists:   sync.Pool{New: func() any { return new([]state.Held) }},
+		held:    held,
+		states:  newLoad(turns, held),
+		scrapes: newLoad(turns, held),
+		probes:  newLoad(turns, held),
 		metrics: newMetrics(gw, info),
 		routes:  map[string]http.Handler{},
 	}
 	a.hub = newHub(a)
 	for _, e := range slices.Concat(a.endpoints(), pageEndpoints()) {
-		instrument := a.metrics.instrument
-		if e.stream != nil { // how long a client watches is its own affair
-			instrument = a.metrics.count
-		}
-		a.routes[e.path] = instrument(e.name, a.answer(e))
+		a.routes[e.path] = a.route(e)
 	}
 	a.unknown = a.metrics.instrument("unknown", http.HandlerFunc(answerUnknown))
 	return a
 }
 
+// route returns the handler of an endpoint, which counts and times what it answers.
+func (a *api) route(e endpoint) http.Handler {
+	if e.stream != nil { // how long a client watches is its own affair
+		return a.metrics.count(e.name, a.answer(e))
+	}
+	return a.metrics.instrument(e.name, a.answer(e))
+}
+
 // ServeHTTP implements http.Handler. Paths are matched exactly: nothing is cleaned and nobody is redirected.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.serve(a.routes, w, r) }
+
+func (a *api) serve(routes map[string]http.Handler, w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	route, ok := a.routes[r.URL.Path]
+	route, ok := routes[r.URL.Path]
 	if !ok {
 		route = a.unknown
 	}

@@ -23,14 +23,17 @@ func (a *api) renderEngines(dst []byte, query url.Values) ([]byte, *problem) {
 		selected = func(h *state.Held) bool { return h.Status(now, &a.info.Rules) == want }
 	}
 
-	var engines []state.Held
+	list := a.lists.Get().(*[]state.Held)
+	defer a.lists.Put(list)
+	engines := (*list)[:0]
 	if query.Has("engine_id") {
 		if h, ok := a.table.Get(query.Get("engine_id")); ok && selected(&h) {
 			engines = append(engines, h)
 		}
 	} else {
-		engines = a.engines(selected)
+		engines = a.appendEngines(engines, selected)
 	}
+	*list = engines
 
 	o := object{dst}
 	o.open()
@@ -52,9 +55,8 @@ func (a *api) renderEngines(dst []byte, query url.Values) ([]byte, *problem) {
 	return o.dst, nil
 }
 
-// engines returns copies of what is held of the selected engines, sorted by engine_id.
-func (a *api) engines(selected func(*state.Held) bool) []state.Held {
-	var engines []state.Held
+// appendEngines appends copies of what is held of the selected engines, sorted by engine_id, to an empty list.
+func (a *api) appendEngines(engines []state.Held, selected func(*state.Held) bool) []state.Held {
 	a.table.Range(func(h *state.Held) bool {
 		if selected(h) {
 			engines = append(engines, *h)

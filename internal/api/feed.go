@@ -125,7 +125,7 @@ func (f *feed) evict(watchers []*watcher) {
 		kept += w.weigh(f.ticks)
 	}
 	limit := takeLimit
-	if kept > maxHeld {
+	if int64(kept) > f.api.held {
 		limit = patience
 	}
 	for _, w := range watchers {

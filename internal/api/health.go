@@ -6,6 +6,31 @@ import (
 	"runtime"
 )
 
+// health is what is answered at the health address.
+type health struct {
+	api    *api
+	routes map[string]http.Handler
+}
+
+// Health returns the handler of the health address, of which strangers know nothing: the probes, the metrics and the
+// version of a handler that New returned. Nothing that others ask that one for keeps these waiting.
+func Health(handler http.Handler) http.Handler {
+	h := &health{api: handler.(*api), routes: map[string]http.Handler{}}
+	for _, e := range h.api.endpoints() {
+		switch e.path {
+		case "/metrics":
+			e.load = h.api.probes
+			fallthrough
+		case "/livez", "/readyz", "/version":
+			h.routes[e.path] = h.api.route(e)
+		}
+	}
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.api.serve(h.routes, w, r) }
+
 func (a *api) renderLive(dst []byte, _ url.Values) ([]byte, *problem) {
 	return renderHealth(dst, "live", "", a.gateway.Live())
 }

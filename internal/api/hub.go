@@ -3,6 +3,7 @@ package api
 import (
 	"maps"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -16,6 +17,9 @@ const (
 
 	// maxWatchers leaves half of the server's connections to those who poll, scrape and probe.
 	maxWatchers = 512
+
+	// watchersShare is how many of them one address may have: others can still watch.
+	watchersShare = maxWatchers - maxWatchers/8
 )
 
 // hub feeds all watchers. While there are any, one goroutine looks every tick for what has changed, encodes it once for
@@ -26,7 +30,8 @@ type hub struct {
 	epoch int64 // Unix ms of the gateway's start: what tells the ids of two processes apart
 
 	mu       sync.Mutex
-	watchers map[*watcher]struct{}
+	watchers map[*watcher]netip.Prefix // by whom they count as; see addressOf
+	from     map[netip.Prefix]int
 	running  bool
 	stopped  bool
 
@@ -34,20 +39,23 @@ type hub struct {
 }
 
 func newHub(a *api) *hub {
-	return &hub{api: a, epoch: unixMs(a.info.Started.Wall), watchers: map[*watcher]struct{}{}}
+	return &hub{api: a, epoch: unixMs(a.info.Started.Wall), watchers: map[*watcher]netip.Prefix{}, from: map[netip.Prefix]int{}}
 }
 
-// join adds a watcher, unless there are too many or the gateway is stopping.
-func (h *hub) join(w *watcher) *problem {
+// join adds a watcher, unless there are too many, or too many of its address, or the gateway is stopping.
+func (h *hub) join(w *watcher, from netip.Prefix) *problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.stopped:
-		return problemf(http.StatusServiceUnavailable, "the gateway is stopping")
+		return laterf(http.StatusServiceUnavailable, "the gateway is stopping")
 	case len(h.watchers) >= maxWatchers:
-		return problemf(http.StatusServiceUnavailable, "%d clients watch; that is all that may", len(h.watchers))
+		return laterf(http.StatusServiceUnavailable, "%d clients watch; that is all that may", len(h.watchers))
+	case h.from[from] >= watchersShare:
+		return laterf(http.StatusServiceUnavailable, "%d clients of your address watch; that is all that may, for others to find room", h.from[from])
 	}
-	h.watchers[w] = struct{}{}
+	h.watchers[w] = from
+	h.from[from]++
 	h.api.metrics.watchers.Inc()
 	if !h.running {
 		h.running = true
@@ -60,6 +68,10 @@ func (h *hub) join(w *watcher) *problem {
 func (h *hub) leave(w *watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	from := h.watchers[w]
+	if h.from[from]--; h.from[from] == 0 {
+		delete(h.from, from)
+	}
 	delete(h.watchers, w)
 	h.api.metrics.watchers.Dec()
 }

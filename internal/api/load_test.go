@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -10,71 +12,227 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/elrar/state-gateway/state"
 )
 
-// An answer that does not fit beside those that readers are still taking is refused; small ones are not, and the metrics
-// are not for the sake of others.
+// occupy takes all the room of a load, as answers under way do, until the function that it returns is called.
+func occupy(t *testing.T, l *load) (vacate func()) {
+	t.Helper()
+	n := places(l.most)
+	if !l.places.TryAcquire(n) {
+		t.Fatal("somebody takes an answer")
+	}
+	return func() { l.places.Release(n) }
+}
+
+// idle checks that nothing is counted any more.
+func (l *load) idle(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held != 0 || len(l.taking)+len(l.next) != 0 {
+		t.Errorf("%d bytes of %d readers are still counted, and %d answers to be made", l.held, len(l.taking), len(l.next))
+	}
+	if !l.bytes.TryAcquire(l.most) || !l.places.TryAcquire(places(l.most)) {
+		t.Fatal("bytes or places were not given back")
+	}
+	l.bytes.Release(l.most)
+	l.places.Release(places(l.most))
+}
+
+// Beside readers that take all the room an answer is refused after a while, and says when to come again; small ones are
+// not, and the metrics are not for the sake of others.
 func TestTooManySlowReaders(t *testing.T) {
-	a := newTestAPI(newFakeTable(heldAt("a", 1, at(10*time.Second))))
-	states := a.states.hold(maxHeld, func() { t.Error("a reader was cut off before its time") })
-	for _, target := range []string{"/v1/engine-states", "/v1/engines", "/v1/history?engine_id=a"} {
-		w := get(t, a, target)
-		wantProblem(t, w, 503, "slow readers")
-		if w.Header().Get("Retry-After") == "" {
-			t.Errorf("%s: no Retry-After", target)
+	synctest.Test(t, func(t *testing.T) {
+		a := newTestAPI(newFakeTable(heldAt("a", 1, at(10*time.Second))))
+		refused := func(targets ...string) {
+			t.Helper()
+			for _, target := range targets {
+				begin := time.Now()
+				w := get(t, a, target)
+				wantProblem(t, w, 503, "slow readers")
+				if w.Header().Get("Retry-After") == "" || time.Since(begin) != patience {
+					t.Errorf("%s: Retry-After %q after %v", target, w.Header().Get("Retry-After"), time.Since(begin))
+				}
+			}
 		}
-	}
-	for _, target := range []string{"/stats", "/livez", "/readyz", "/metrics"} {
-		if w := get(t, a, target); w.Code != 200 {
-			t.Errorf("%s: %d", target, w.Code)
-		}
-	}
-	a.states.release(states)
-	scrapes := a.scrapes.hold(maxHeld, func() {})
-	for _, target := range []string{"/stats", "/metrics"} {
-		wantProblem(t, get(t, a, target), 503, "slow readers")
-	}
-	a.scrapes.release(scrapes)
-	for range 3 {
-		for _, target := range []string{"/v1/engine-states", "/metrics"} {
+		vacate := occupy(t, a.states)
+		refused("/v1/engine-states", "/v1/engines", "/v1/history?engine_id=a")
+		for _, target := range []string{"/stats", "/livez", "/readyz", "/metrics"} {
 			if w := get(t, a, target); w.Code != 200 {
 				t.Errorf("%s: %d", target, w.Code)
 			}
 		}
-	}
-	if a.states.held != 0 || a.scrapes.held != 0 || len(a.states.waiting)+len(a.scrapes.waiting) != 0 {
-		t.Errorf("%d and %d bytes are still counted", a.states.held, a.scrapes.held)
-	}
+		vacate()
+		vacate = occupy(t, a.scrapes)
+		refused("/stats", "/metrics")
+		if w := get(t, Health(a), "/metrics"); w.Code != 200 {
+			t.Errorf("the health address's /metrics: %d", w.Code)
+		}
+		vacate()
+		for range 3 {
+			for _, target := range []string{"/v1/engine-states", "/metrics"} {
+				if w := get(t, a, target); w.Code != 200 {
+					t.Errorf("%s: %d", target, w.Code)
+				}
+			}
+		}
+		for _, l := range []*load{a.states, a.scrapes, a.probes} {
+			l.idle(t)
+		}
+	})
+}
+
+// sized returns a render of answers of so many bytes.
+func sized(bytes int64) func([]byte) ([]byte, *problem) {
+	return func([]byte) ([]byte, *problem) { return make([]byte, bytes-1, bytes), nil }
 }
 
 // Readers that have stalled give way to one that reads, the oldest first and no more of them than it takes; and an answer
 // on its own may be larger than all of them together.
 func TestStalledReadersGiveWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &load{}
+		l := newLoad(newTurns(), maxHeld)
 		var cut []int
-		var holdings []*holding
+		var readers []*reader
 		for i := range 4 {
-			holdings = append(holdings, l.hold(maxHeld/4, func() { cut = append(cut, i) }))
+			l.sizes["x"] = maxHeld / 4
+			readers = append(readers, l.get(t.Context(), "x", fmt.Sprint(i), sized(maxHeld/4), func() {
+				cut = append(cut, i)
+				go l.release(readers[i])
+			}))
 		}
-		if l.hold(1, nil) != nil {
+		if r := l.get(t.Context(), "x", "", sized(maxHeld/4), nil); r.answer.problem == nil || cut != nil {
 			t.Error("room was found before anybody's patience was over")
 		}
-		time.Sleep(patience + 1)
-		h := l.hold(maxHeld/2, nil)
-		if h == nil || fmt.Sprint(cut) != "[0 1]" || l.held != maxHeld {
-			t.Errorf("cut off %v, held %d", cut, l.held)
+		time.Sleep(1)
+		l.sizes["x"] = maxHeld / 2
+		r := l.get(t.Context(), "x", "", sized(maxHeld/2), nil)
+		if r.answer.problem != nil || fmt.Sprint(cut) != "[0 1]" || l.held != maxHeld {
+			t.Errorf("%+v: cut off %v, held %d", r.answer.problem, cut, l.held)
 		}
-		for _, other := range append(holdings, h) { // those cut off release theirs, too
+		for _, other := range append(readers[2:], r) {
 			l.release(other)
 		}
-		if l.held != 0 || len(l.waiting) != 0 {
-			t.Errorf("%d bytes of %d readers are still counted", l.held, len(l.waiting))
-		}
-		if l.hold(3*maxHeld, nil) == nil {
+		l.idle(t)
+		r = l.get(t.Context(), "x", "", sized(3*maxHeld), nil)
+		if r.answer.problem != nil {
 			t.Error("a large answer was refused although nobody else waits")
 		}
+		l.release(r)
+		l.idle(t)
+	})
+}
+
+// Those that ask for the same before it is begun share one answer; who comes later gets another, made after it came.
+func TestEqualAnswersAreMadeOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoad(newTurns(), maxHeld)
+		const readers = 20
+		made := 0
+		begun, further := make(chan struct{}), make(chan struct{})
+		render := func(dst []byte) ([]byte, *problem) {
+			made++
+			if made == 1 {
+				close(begun)
+				<-further
+			}
+			return append(dst, byte('0'+made)), nil
+		}
+		got := make(chan string, readers+1)
+		ask := func() {
+			r := l.get(t.Context(), "x", "", render, nil)
+			got <- string(r.answer.body)
+			l.release(r)
+		}
+		for range cap(l.turns) - 1 { // one turn is left
+			l.turns <- struct{}{}
+		}
+		go ask()
+		<-begun
+		for range readers {
+			go ask()
+		}
+		synctest.Wait()
+		close(further)
+		counts := map[string]int{}
+		for range readers + 1 {
+			counts[<-got]++
+		}
+		synctest.Wait()
+		if fmt.Sprint(counts) != fmt.Sprint(map[string]int{"1\n": 1, "2\n": readers}) || made != 2 {
+			t.Errorf("%d made: %v", made, counts)
+		}
+		l.idle(t)
+	})
+}
+
+// However many poll and do not read, in whatever variants, the bytes of their answers and the readers stay within bounds;
+// the others are told to come again, and when all have gone nothing is counted any more.
+func TestPollersStayWithinBounds(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		const pollers = 500
+		l := w.api.states // small, for this test
+		l.most, l.bytes, l.places = 4<<20, semaphore.NewWeighted(4<<20), semaphore.NewWeighted(places(4<<20))
+		for i := range 2000 {
+			w.apply(engineID(i), 1)
+		}
+		targets := []string{"/v1/engines", "/v1/engine-states", "/v1/engines?status=fresh", "/v1/engine-states?stale=exclude"}
+		var most int64
+		check := func() {
+			synctest.Wait()
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			bodies := map[*answer]int64{}
+			for _, r := range l.taking {
+				bodies[r.answer] = int64(cap(r.answer.body))
+			}
+			var sum int64
+			for _, n := range bodies {
+				sum += n
+			}
+			most = max(most, sum)
+			if alone := len(bodies) == 1; sum > l.most && !alone || sum > l.held && !alone || int64(len(l.taking)) > places(l.most) {
+				t.Errorf("%d bytes in %d bodies of %d readers; %d counted, %d allowed", sum, len(bodies), len(l.taking), l.held, l.most)
+			}
+		}
+		var refused, answered atomic.Int64
+		var group sync.WaitGroup
+		for i := range pollers {
+			ours, theirs := net.Pipe()
+			w.pipes.conns <- theirs
+			group.Go(func() {
+				defer ours.Close()
+				fmt.Fprintf(ours, "GET %s HTTP/1.1\r\nHost: gateway\r\n\r\n", targets[i%len(targets)])
+				line := make([]byte, len("HTTP/1.1 200"))
+				if _, err := io.ReadFull(ours, line); err != nil {
+					return
+				}
+				if string(line[9:]) == "503" {
+					refused.Add(1)
+					return
+				}
+				answered.Add(1)
+				time.Sleep(time.Minute) // and takes no more
+			})
+			if i%10 == 0 {
+				check()
+			}
+		}
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			check()
+		}
+		time.Sleep(2 * time.Minute)
+		group.Wait()
+		synctest.Wait()
+		t.Logf("%d answered, %d refused, at most %d bytes held", answered.Load(), refused.Load(), most)
+		if refused.Load() == 0 || answered.Load() == 0 || most == 0 {
+			t.Errorf("%d answered, %d refused, at most %d bytes held", answered.Load(), refused.Load(), most)
+		}
+		l.idle(t)
 	})
 }
 
@@ -82,7 +240,7 @@ func TestStalledReadersGiveWay(t *testing.T) {
 func TestGoneBeforeItsTurn(t *testing.T) {
 	a := newTestAPI(newFakeTable(heldAt("a", 1, at(10*time.Second))))
 	for range cap(a.states.turns) {
-		a.states.begin(t.Context())
+		a.states.turns <- struct{}{}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -98,7 +256,7 @@ func TestGoneBeforeItsTurn(t *testing.T) {
 		t.Errorf("/livez: %d", w.Code)
 	}
 	for range cap(a.states.turns) {
-		a.states.end()
+		<-a.states.turns
 	}
 	for _, target := range whole {
 		if w := get(t, a, target); w.Code != 200 {

@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/expfmt"
+
+	"github.com/elrar/state-gateway/state"
 )
 
 const (
@@ -29,6 +31,7 @@ type metrics struct {
 	watchers    prometheus.Gauge
 	watchEvents [eventKinds]prometheus.Counter
 	evicted     prometheus.Counter
+	connections *prometheus.CounterVec // by listener and result
 
 	engineStatesAges, enginesAges, watchAges *servedAges
 }
@@ -58,6 +61,11 @@ func newMetrics(gw Gateway, info Info) *metrics {
 			Name:      "watchers_evicted_total",
 			Help:      "Watchers cut off because they did not take their events in time.",
 		}),
+		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace,
+			Name:      "http_connections_total",
+			Help:      "TCP connections that were accepted, closed again to make room for another, or refused for want of room.",
+		}, []string{"listener", "result"}),
 		engineStatesAges: newServedAges("engine_states"),
 		enginesAges:      newServedAges("engines"),
 		watchAges:        newServedAges("watch"),
@@ -85,6 +93,7 @@ func newMetrics(gw Gateway, info Info) *metrics {
 		m.watchers,
 		events,
 		m.evicted,
+		m.connections,
 		m.engineStatesAges,
 		m.enginesAges,
 		m.watchAges,
@@ -125,7 +134,10 @@ func (a *api) renderMetrics(dst []byte, _ url.Values) ([]byte, *problem) {
 	}
 	dst = text.Bytes()
 	if a.info.EngineMetrics {
-		dst = appendEngineMetrics(dst, a.engines(allEngines), a.gateway.Now(), &a.info.Rules)
+		list := a.lists.Get().(*[]state.Held)
+		defer a.lists.Put(list)
+		*list = a.appendEngines((*list)[:0], allEngines)
+		dst = appendEngineMetrics(dst, *list, a.gateway.Now(), &a.info.Rules)
 	}
 	return bytes.TrimSuffix(dst, []byte{'\n'}), nil // which every answer gets
 }

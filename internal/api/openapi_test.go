@@ -203,8 +203,8 @@ func TestDescribedAnswers(t *testing.T) {
 		ask(ailing, http.MethodGet, target)
 	}
 	full := New(table, well, testInfo(), quietLog()).(*api)
-	full.states.hold(maxHeld, func() {})
-	full.scrapes.hold(maxHeld, func() {})
+	occupy(t, full.states)
+	occupy(t, full.scrapes)
 	full.hub.stop()
 	for _, path := range []string{"/v1/engine-states", "/v1/engines", "/v1/history", "/metrics", "/stats", "/v1/stats", "/v1/watch"} {
 		w := get(t, full, path+map[string]string{"/v1/history": "?engine_id=http://a:8000"}[path])

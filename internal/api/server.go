@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // limits are what one client can take of the server.
@@ -22,6 +22,12 @@ type limits struct {
 	header      int // bytes
 }
 
+// sendBuffer is how many bytes are asked of the kernel for each connection.
+const sendBuffer = 128 << 10
+
+// healthConnections is how many connections the health address takes: those of a kubelet and some scrapers.
+const healthConnections = 64
+
 // defaultLimits are generous to honest clients and finite to others.
 func defaultLimits() limits {
 	return limits{
@@ -31,13 +37,12 @@ func defaultLimits() limits {
 		write: 30 * time.Second,
 		// Longer than a scrape interval's usual 15 s, short enough that idle connections do not keep others out.
 		idle: 60 * time.Second,
-		// Half of them for those who watch (maxWatchers), and as many for those who poll, scrape and probe; further ones
-		// wait for one to close. The idle ones give way before that; see idle.
+		// Half of them for those who watch (maxWatchers), and as many for those who poll, scrape and probe; see connections.
 		connections: 1024,
 		// A state is worth little when it is old: what the client does not take is better kept here, where it is put
 		// together with what comes after it, than in the kernel, which would take 4 MB for each. The kernel doubles
 		// the figure for its own overhead.
-		sendBuffer: 128 << 10,
+		sendBuffer: sendBuffer,
 		// The longest engine_id is 768 bytes when every byte is escaped; proxies add cookies and traces.
 		header: 16 << 10,
 	}
@@ -69,9 +74,19 @@ func listen(address string, handler http.Handler, log *slog.Logger, l limits) (*
 }
 
 func on(listener net.Listener, handler http.Handler, log *slog.Logger, l limits) *Server {
+	results := prometheus.NewCounterVec(prometheus.CounterOpts{}, []string{"result"}) // which nobody looks at
+	a, ok := handler.(*api)
+	if ok {
+		results = a.metrics.connections.MustCurryWith(prometheus.Labels{"listener": "http"})
+	} else if h, ok := handler.(*health); ok {
+		results = h.api.metrics.connections.MustCurryWith(prometheus.Labels{"listener": "health"})
+		l.connections = healthConnections
+	}
+	connections := newConnections(l.connections, log, results)
 	server := &http.Server{
-		Handler:           handler,
-		ConnState:         newIdle(l.connections - l.connections/16).connState,
+		Handler:           connections.heard(handler),
+		ConnContext:       connections.connContext,
+		ConnState:         connections.connState,
 		ReadHeaderTimeout: l.readHeader,
 		ReadTimeout:       l.read,
 		WriteTimeout:      l.write,
@@ -79,10 +94,10 @@ func on(listener net.Listener, handler http.Handler, log *slog.Logger, l limits)
 		MaxHeaderBytes:    l.header,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	if a, ok := handler.(*api); ok {
+	if ok {
 		server.RegisterOnShutdown(a.hub.stop) // streams do not end by themselves
 	}
-	return &Server{http: server, listener: netutil.LimitListener(smallBuffers{listener, l.sendBuffer}, l.connections)}
+	return &Server{http: server, listener: smallBuffers{listener, l.sendBuffer}}
 }
 
 // smallBuffers gives each connection a small send buffer.

@@ -115,12 +115,7 @@ func TestStalledReader(t *testing.T) {
 		gone = <-closed
 	}
 
-	a.states.mu.Lock()
-	held := a.states.held
-	a.states.mu.Unlock()
-	if held != 0 {
-		t.Errorf("%d bytes are still held for it", held)
-	}
+	a.states.idle(t)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return // cut off before the first byte was read: reset
@@ -161,13 +156,27 @@ func TestHeadersTooLarge(t *testing.T) {
 	}
 }
 
-// One connection more than allowed waits until another closes.
+// One connection more than allowed takes the place of one that is idle, and is refused beside one in use.
 func TestConnectionLimit(t *testing.T) {
 	l := defaultLimits()
 	l.connections = 1
-	s := start(t, newTestAPI(newFakeTable()), l, nil)
-	ask := func(conn net.Conn) error {
-		if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: gateway\r\n\r\n"); err != nil {
+	inUse, done := make(chan struct{}, 1), make(chan struct{})
+	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/long" {
+			inUse <- struct{}{}
+			<-done
+		}
+	}), l, nil)
+	dial := func() net.Conn {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	ask := func(conn net.Conn, path string) error {
+		if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: gateway\r\n\r\n"); err != nil {
 			return err
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -176,34 +185,27 @@ func TestConnectionLimit(t *testing.T) {
 		}
 		return answer.Body.Close()
 	}
-	first, err := net.Dial("tcp", s.Addr().String())
-	if err != nil {
+	first := dial()
+	if err := ask(first, "/"); err != nil {
 		t.Fatal(err)
 	}
-	if err := ask(first); err != nil {
-		t.Fatal(err)
+	second := dial()
+	if err := ask(second, "/"); err != nil {
+		t.Fatalf("the second connection: %v", err)
 	}
-	second, err := net.Dial("tcp", s.Addr().String())
-	if err != nil {
-		t.Fatal(err)
+	if n, err := first.Read(make([]byte, 1)); err == nil {
+		t.Errorf("the first connection, which was idle, has %d bytes", n)
 	}
-	defer second.Close()
-	if err := second.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		t.Fatal(err)
+	asked := make(chan error, 1)
+	go func() { asked <- ask(second, "/long") }()
+	<-inUse
+	if err := ask(dial(), "/"); err == nil {
+		t.Error("the third connection was answered beside one in use")
 	}
-	var timeout net.Error
-	if err := ask(second); !errors.As(err, &timeout) || !timeout.Timeout() {
-		t.Fatalf("the second connection: %v, want to wait", err)
+	close(done)
+	if err := <-asked; err != nil {
+		t.Errorf("the second connection, which was in use: %v", err)
 	}
-	first.Close()
-	if err := second.SetReadDeadline(time.Time{}); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := http.ReadResponse(bufio.NewReader(second), nil)
-	if err != nil {
-		t.Fatalf("the second connection after the first: %v", err)
-	}
-	answer.Body.Close()
 }
 
 func TestListenErrors(t *testing.T) {

@@ -48,6 +48,7 @@ type Info struct {
 	UDPPort       int           // the port that is bound
 	Rules         state.Rules   // by which status and age are told
 	EngineMetrics bool          // /metrics shows each engine
+	Memory        int64         // bytes that Go may take; 0 or math.MaxInt64 = no limit
 	Started       state.Instant // on the clocks of Gateway.Now
 	Version       string        // of the program
 	Revision      string        // of its source; empty if not known

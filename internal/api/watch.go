@@ -25,8 +25,7 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request, query url.Values) {
 	control := http.NewResponseController(w)
 	watcher := newWatcher(v, limit, control.SetWriteDeadline)
 	if r.Method != http.MethodHead {
-		if p := a.hub.join(watcher); p != nil {
-			w.Header().Set("Retry-After", "1")
+		if p := a.hub.join(watcher, addressOf(r.RemoteAddr)); p != nil {
 			p.write(w)
 			return
 		}

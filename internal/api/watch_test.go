@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -337,7 +338,7 @@ func TestWatchStops(t *testing.T) {
 			s.conn.Close()
 		}
 		stalled.conn.Close()
-		if p := w.api.hub.join(newWatcher(variant{}, 0, nil)); p == nil || p.status != 503 {
+		if p := w.api.hub.join(newWatcher(variant{}, 0, nil), netip.Prefix{}); p == nil || p.status != 503 {
 			t.Errorf("%+v", p)
 		}
 	})
@@ -347,7 +348,8 @@ func TestWatchStops(t *testing.T) {
 func TestTooManyWatchers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		var streams []*stream
-		for range maxWatchers {
+		for i := range maxWatchers {
+			w.pipes.remote(i % 3)
 			streams = append(streams, w.watch(""))
 		}
 		refused := w.ask(http.MethodGet, "/v1/watch")
@@ -366,6 +368,32 @@ func TestTooManyWatchers(t *testing.T) {
 		}
 		streams[7].conn.Close()
 		settle(0)
+		streams = append(streams, w.watch(""))
+		for _, s := range streams {
+			s.conn.Close()
+		}
+	})
+}
+
+// The watchers of one address leave room for those of others.
+func TestTooManyWatchersOfOneAddress(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var streams []*stream
+		for range watchersShare {
+			streams = append(streams, w.watch(""))
+		}
+		refused := w.ask(http.MethodGet, "/v1/watch")
+		body, err := io.ReadAll(refused.response.Body)
+		if err != nil || refused.response.StatusCode != 503 || refused.response.Header.Get("Retry-After") == "" ||
+			!strings.Contains(string(body), "448 clients of your address watch") {
+			t.Errorf("%v: %+v %s", err, refused.response, body)
+		}
+		refused.conn.Close()
+		w.pipes.remote(1)
+		streams = append(streams, w.watch(""))
+		streams[7].conn.Close()
+		settle(0)
+		w.pipes.remote(0)
 		streams = append(streams, w.watch(""))
 		for _, s := range streams {
 			s.conn.Close()

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,12 +37,24 @@ type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
+	from   atomic.Int64 // the remote address of further connections
 }
+
+// remote makes further connections come from the host of a number.
+func (p *pipes) remote(host int) { p.from.Store(int64(host)) }
+
+// pipeFrom is a pipe that has a remote address.
+type pipeFrom struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (p pipeFrom) RemoteAddr() net.Addr { return p.remote }
 
 func (p *pipes) Accept() (net.Conn, error) {
 	select {
 	case conn := <-p.conns:
-		return conn, nil
+		return pipeFrom{conn, &net.TCPAddr{IP: net.IPv4(10, 0, 0, byte(p.from.Load())), Port: 1}}, nil
 	case <-p.closed:
 		return nil, net.ErrClosed
 	}
