@@ -26,6 +26,7 @@ type process struct {
 	cmd     *exec.Cmd
 	udp     netip.AddrPort // to send to
 	url     string
+	health  string // the health address's URL
 	logFile string
 	stderr  *os.File // the reading end
 
@@ -86,7 +87,7 @@ func startCommand(t *testing.T, cmd *exec.Cmd, settings ...string) *process {
 
 func (p *process) readStart(t *testing.T, line string) {
 	t.Helper()
-	var start struct{ UDP, HTTP string }
+	var start struct{ UDP, HTTP, Health string }
 	if err := json.Unmarshal([]byte(line), &start); err != nil {
 		t.Fatalf("start line: %v: %s", err, line)
 	}
@@ -95,7 +96,7 @@ func (p *process) readStart(t *testing.T, line string) {
 		t.Fatalf("start line: %v: %s", err, line)
 	}
 	p.udp = netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), udp.Port())
-	p.url = "http://" + start.HTTP
+	p.url, p.health = "http://"+start.HTTP, "http://"+start.Health
 }
 
 func (p *process) said() string {

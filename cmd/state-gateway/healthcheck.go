@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (c *healthcheckCommand) Validate() error {
 	return nil
 }
 
-// Run fails unless the gateway at the HTTP address says that it is ready.
+// Run fails unless the gateway at the health address, or if it has none at the HTTP address, says that it is ready.
 func (c *healthcheckCommand) Run() error {
 	settings, _, err := config.Flags{HTTPFlag: c.HTTPFlag}.Resolve()
 	if err != nil {
@@ -39,7 +40,7 @@ func (c *healthcheckCommand) Run() error {
 		Transport:     &http.Transport{}, // no proxy: the answer must be this address's own
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	ready := url.URL{Scheme: "http", Host: reachable(settings.HTTPAddress), Path: "/readyz"}
+	ready := url.URL{Scheme: "http", Host: reachable(cmp.Or(settings.HealthAddress, settings.HTTPAddress)), Path: "/readyz"}
 	response, err := client.Get(ready.String())
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -30,6 +32,7 @@ const httpGrace = time.Second
 type service struct {
 	gateway *gateway.Gateway
 	http    *api.Server
+	health  *api.Server // or nil
 	log     *slog.Logger
 }
 
@@ -50,19 +53,34 @@ func newService(s config.Settings, log *slog.Logger, messages *messageWriter, pa
 		UDPPort:         int(g.UDPAddress().Port()),
 		Rules:           g.Rules(),
 		EngineMetrics:   s.EngineMetrics,
+		Memory:          debug.SetMemoryLimit(-1),
 		Started:         g.Now(),
 		Version:         v,
 		Revision:        r,
 		MessagesDropped: messages.dropped.Load,
 	}, log)
+	svc := &service{gateway: g, log: log}
 	if passed.http != nil {
-		return &service{gateway: g, http: api.On(passed.http, handler, log), log: log}, nil
+		svc.http = api.On(passed.http, handler, log)
+	} else if svc.http, err = listen("HTTP_ADDRESS", s.HTTPAddress, handler, log); err != nil {
+		return nil, errors.Join(err, g.Close())
 	}
-	server, err := api.Listen(s.HTTPAddress, handler, log)
+	if s.HealthAddress == "" {
+		return svc, nil
+	}
+	if svc.health, err = listen("HEALTH_ADDRESS", s.HealthAddress, api.Health(handler), log); err != nil {
+		return nil, errors.Join(err, svc.http.Shutdown(context.Background()), g.Close())
+	}
+	return svc, nil
+}
+
+// listen binds the address that a setting gives; the error says what is wrong with it.
+func listen(setting, address string, handler http.Handler, log *slog.Logger) (*api.Server, error) {
+	server, err := api.Listen(address, handler, log)
 	if err != nil {
-		return nil, errors.Join(unavailable(fmt.Errorf("VLLM_STATE_GATEWAY_HTTP_ADDRESS=%s: %w", s.HTTPAddress, err), httpTrouble(err, s.HTTPAddress)), g.Close())
+		return nil, unavailable(fmt.Errorf("%s%s=%s: %w", config.Prefix, setting, address, err), httpTrouble(err, address))
 	}
-	return &service{gateway: g, http: server, log: log}, nil
+	return server, nil
 }
 
 // logFileError makes an error of a state log's file: the setting is wrong if the file is no state log.
@@ -99,13 +117,21 @@ func (s *service) httpAddress() netip.AddrPort {
 // routers see that it is stopping; it ends last.
 func (s *service) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(s.http.Serve)
+	servers := []*api.Server{s.http}
+	if s.health != nil {
+		servers = append(servers, s.health) // the last: probes see the stop to its end
+	}
+	for _, server := range servers {
+		group.Go(server.Serve)
+	}
 	group.Go(func() error {
 		err := s.gateway.Run(ctx)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpGrace)
 		defer cancel()
-		if s.http.Shutdown(grace) != nil {
-			s.log.Info("HTTP answers under way were cut off")
+		for _, server := range servers {
+			if server.Shutdown(grace) != nil {
+				s.log.Info("HTTP answers under way were cut off")
+			}
 		}
 		return err
 	})
@@ -145,9 +171,13 @@ func serve(ctx context.Context, settings config.Settings, log *slog.Logger, mess
 	if !settings.EnableLog {
 		logFile = "off"
 	}
+	health := "off"
+	if s.health != nil {
+		health = s.health.Addr().String()
+	}
 	log.Info("state gateway started", "version", v, "network_mode", string(settings.NetworkMode),
 		"udp", s.gateway.UDPAddress().String(), "sockets", len(s.gateway.Statistics().Sockets),
-		"http", s.http.Addr().String(), "state_log", logFile, "stale_threshold", settings.StaleThreshold.String())
+		"http", s.http.Addr().String(), "health", health, "state_log", logFile, "stale_threshold", settings.StaleThreshold.String())
 	notifyReady(log, s.gateway.UDPAddress())
 	running, ended := context.WithCancel(context.Background())
 	defer ended()

@@ -41,6 +41,7 @@ func definitions(s *Settings) []definition {
 		"LogCompress":     choice[string]{&s.LogCompress, []option[string]{{"none", "none"}, {"gzip", "gzip"}, {"zstd", "zstd"}}},
 		"LogMinFree":      size{&s.LogMinFree, 0, 1024 * gib},
 		"HTTPAddress":     hostPort{&s.HTTPAddress},
+		"HealthAddress":   hostPortOrOff{hostPort{&s.HealthAddress}},
 		"Workers":         integer(&s.Workers, 1, 256),
 		"BatchSize":       integer(&s.BatchSize, 1, 1024),
 		"ReceiveBuffer":   size{&s.ReceiveBuffer, 4 * kib, gib},

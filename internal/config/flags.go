@@ -37,7 +37,8 @@ type Flags struct {
 	MessageFormat  *string `env:"VLLM_STATE_GATEWAY_MESSAGE_FORMAT" placeholder:"auto" help:"Form of the gateway's own messages; auto is text on a terminal and JSON elsewhere."`
 }
 
-// HTTPFlag is the one setting that a command asking a running gateway needs as well.
+// HTTPFlag is the settings that a command asking a running gateway needs as well.
 type HTTPFlag struct {
-	HTTPAddress *string `env:"VLLM_STATE_GATEWAY_HTTP_ADDRESS" placeholder:":8080" help:"Address of the HTTP interface; port 0 takes a free one and says which."`
+	HTTPAddress   *string `env:"VLLM_STATE_GATEWAY_HTTP_ADDRESS" placeholder:":8080" help:"Address of the HTTP interface; port 0 takes a free one and says which."`
+	HealthAddress *string `env:"VLLM_STATE_GATEWAY_HEALTH_ADDRESS" placeholder:"off" help:"Further address that answers /livez, /readyz, /metrics and /version only: probes and scrapers there are answered however many clients the HTTP address has."`
 }

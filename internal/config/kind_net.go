@@ -1,10 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // address is a kind for an IP address to bind.
@@ -52,3 +54,18 @@ func (h hostPort) text() string { return *h.to }
 func (h hostPort) allowed() string {
 	return "host:port, the host a name, an address ([…] around IPv6) or empty for all, the port from 0 to 65535"
 }
+
+// hostPortOrOff is an address that listens, or none, which is the empty one.
+type hostPortOrOff struct{ hostPort }
+
+func (h hostPortOrOff) set(text string) bool {
+	if strings.EqualFold(text, "off") {
+		*h.to = ""
+		return true
+	}
+	return h.hostPort.set(text)
+}
+
+func (h hostPortOrOff) text() string { return cmp.Or(*h.to, "off") }
+
+func (h hostPortOrOff) allowed() string { return "off, or " + h.hostPort.allowed() }

@@ -102,6 +102,8 @@ func TestText(t *testing.T) {
 		{"HTTP_ADDRESS", map[string]string{":8080": ":8080", ":0": ":0", "127.0.0.1:1": "127.0.0.1:1", "[::1]:65535": "[::1]:65535",
 			"localhost:80": "localhost:80", "a-b.example.:80": "a-b.example.:80", "[fe80::1%eth0]:80": "[fe80::1%eth0]:80"},
 			[]string{"", "8080", "localhost", "localhost:", ":65536", ":-1", ":http", "::1:80", "a b:80", "http://x:80", "x/y:80", "[::1]"}},
+		{"HEALTH_ADDRESS", map[string]string{"off": "off", "OFF": "off", ":8081": ":8081", "127.0.0.1:0": "127.0.0.1:0"},
+			[]string{"", "8081", "no", "on", "localhost"}},
 		{"WORKERS", map[string]string{"1": "1", "256": "256"}, []string{"0", "257", "auto", "min(GOMAXPROCS,4)"}},
 		{"BATCH_SIZE", map[string]string{"1": "1", "1024": "1024"}, []string{"0", "1025"}},
 		{"RECEIVE_BUFFER", map[string]string{"4096": "4 KiB", "4097": "4097", "4KiB": "4 KiB", "16 mib": "16 MiB",

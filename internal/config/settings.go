@@ -30,6 +30,7 @@ type Settings struct {
 	LogCompress     string        // none, gzip or zstd
 	LogMinFree      int           // bytes; 0 = none
 	HTTPAddress     string        // host:port, the host possibly empty, the port a number and possibly 0
+	HealthAddress   string        // the same; empty = none
 	Workers         int           // 1 in broadcast mode
 	BatchSize       int           // datagrams
 	ReceiveBuffer   int           // bytes, per socket
