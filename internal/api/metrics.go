@@ -107,7 +107,18 @@ func newMetrics(gw Gateway, info Info) *metrics {
 			Help:      "Messages of the gateway itself that nobody read.",
 		}, func() float64 { return float64(info.MessagesDropped()) }))
 	}
+	m.connectionsOf("http")
+	m.connectionsOf("health")
 	return m
+}
+
+// connectionsOf returns the counters of a listener's connections, by result.
+func (m *metrics) connectionsOf(listener string) *prometheus.CounterVec {
+	results := m.connections.MustCurryWith(prometheus.Labels{"listener": listener})
+	for _, result := range []string{"accepted", "evicted", "refused"} {
+		results.WithLabelValues(result) // which is 0, and not unknown
+	}
+	return results
 }
 
 // count counts what next answers, under the name handler.

@@ -76,6 +76,9 @@ func TestMetrics(t *testing.T) {
 		`http_requests_total{code="200",handler="engine_states"} 1`,
 		`http_requests_total{code="400",handler="engines"} 1`,
 		`http_requests_total{code="404",handler="unknown"} 1`,
+		`http_connections_total{listener="http",result="accepted"} 0`,
+		`http_connections_total{listener="http",result="evicted"} 0`,
+		`http_connections_total{listener="http",result="refused"} 0`,
 		`http_request_duration_seconds_count{handler="engine_states"} 1`,
 		`build_info{goversion="` + runtime.Version() + `",revision="abcdef",version="1.2.3"} 1`,
 	} {

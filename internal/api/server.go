@@ -77,9 +77,9 @@ func on(listener net.Listener, handler http.Handler, log *slog.Logger, l limits)
 	results := prometheus.NewCounterVec(prometheus.CounterOpts{}, []string{"result"}) // which nobody looks at
 	a, ok := handler.(*api)
 	if ok {
-		results = a.metrics.connections.MustCurryWith(prometheus.Labels{"listener": "http"})
+		results = a.metrics.connectionsOf("http")
 	} else if h, ok := handler.(*health); ok {
-		results = h.api.metrics.connections.MustCurryWith(prometheus.Labels{"listener": "health"})
+		results = h.api.metrics.connectionsOf("health")
 		l.connections = healthConnections
 	}
 	connections := newConnections(l.connections, log, results)
