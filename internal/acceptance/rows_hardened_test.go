@@ -23,12 +23,12 @@ func (r *row) hardened() {
 	r.saw("Root without any capability, with a read-only root: nothing lost, through a rotation.")
 }
 
-// rotates loads the gateway that runs, rotates its log by the guide's rules, with the given create line, loads it again and
+// rotates loads the gateway that runs, rotates its log by the guide's rules, with the given line for the next file, loads it again and
 // stops it: no line may be missing.
-func (r *row) rotates(create string) {
+func (r *row) rotates(next string) {
 	r.Helper()
 	rules, _ := r.block("logrotate")
-	if err := os.WriteFile(r.rules, []byte(strings.Replace(rules, "create 644 root root", create, 1)), 0o644); err != nil {
+	if err := os.WriteFile(r.rules, []byte(strings.Replace(rules, "create 644 root root", next, 1)), 0o644); err != nil {
 		r.Fatal(err)
 	}
 	r.guide("load-host")
