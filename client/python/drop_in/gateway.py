@@ -191,10 +191,10 @@ class Table:
         """Notes that a gateway tells nothing any more."""
         with self._lock:
             mine = self._parts[part]
+            mine.ageing.update(mine.engines)
             if mine.lost:
                 return
             mine.lost = True
-            mine.ageing.update(mine.engines)
         self._changed()
 
     def age(self, now: float) -> None:
@@ -279,24 +279,61 @@ class Event(NamedTuple):
     at: float
 
 
+# What an error shows as right.
+_EXAMPLE = "http://127.0.0.1:8080"
+
+
+def parse_urls(urls: str) -> list[str]:
+    """Reads the URLs of gateways, with commas between.
+
+    What is empty between two commas does not count, and neither does a URL that was there before. There is one at least,
+    or ValueError, whose text has neither a password nor a query in it.
+    """
+    found = dict.fromkeys(url for url in map(str.strip, urls.split(",")) if url)
+    if not found:
+        raise ValueError(f"there is no URL: a gateway's is one such as {_EXAMPLE}")
+    for url in found:
+        problem = _address(url)
+        if isinstance(problem, Address):
+            continue
+        if "@" in urls:  # anywhere: a password may have commas in it
+            raise ValueError(
+                "what has an @ in it, and so perhaps a password, is not shown: "
+                f"a gateway's URL is one such as {_EXAMPLE}, without a user"
+            )
+        shown = "".join(re.split("([?#])", url, maxsplit=1)[:2]) + ("…" if re.search("[?#]", url) else "")
+        if "//" not in url and not url.startswith(("http:", "https:")) and isinstance(_address("http://" + url), Address):
+            raise ValueError(f"{shown!r} is no URL; did you mean http://{shown}?")
+        raise ValueError(f"{shown!r} is no gateway's URL: {problem}")
+    return list(found)
+
+
 def parse_address(url: str) -> Address:
     """Reads the URL of a gateway: http or https, and a path if it is behind a proxy that wants one. Or ValueError."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("not a URL such as http://127.0.0.1:8080")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a gateway's URL has no user, query or fragment")
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("a URL is printable ASCII without spaces")
-    secure = parts.scheme == "https"
+    address = _address(url)
+    if not isinstance(address, Address):
+        raise ValueError(address)
+    return address
+
+
+def _address(url: str) -> Address | str:
+    """Returns the address, or why there is none. The reason has nothing of the URL in it."""
     try:
-        port = parts.port if parts.port is not None else 443 if secure else 80
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname
     except ValueError:
-        port = 0
-    if not port:
-        raise ValueError("a port is a number from 1 to 65535")
+        return f"it is one such as {_EXAMPLE}"
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.query or parts.fragment:
+        return f"it is one such as {_EXAMPLE}, without user, query and fragment"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "it is not printable ASCII without spaces"
+    secure = parts.scheme == "https"
+    digits = parts.netloc.rpartition("]")[2].partition(":")[2]
+    if digits and not re.fullmatch("0*[0-9]{1,5}", digits) or digits and not 1 <= int(digits) <= 65535:
+        return "its port is not from 1 to 65535"
+    port = int(digits) if digits else 443 if secure else 80
     # All engines, since an engine turns stale here by itself, and as engine objects, which have the ages.
-    return Address(secure, parts.hostname, port, parts.path.rstrip("/") + "/v1/watch?fields=engines&stale=include")
+    return Address(secure, host, port, parts.path.rstrip("/") + "/v1/watch?fields=engines&stale=include")
 
 
 class Parser:
@@ -463,7 +500,9 @@ class Follower:
     """Keeps one gateway's part of a table, whatever that gateway does. Its attributes are for reading."""
 
     def __init__(self, url: str, table: Table, part: int) -> None:
-        self.url = url.rpartition("@")[2]  # without a password, should one be in it
+        """Makes the follower of the gateway at a URL, or raises ValueError."""
+        self._address = parse_address(url)
+        self.url = url
         self.connected = False
         self.streams = 0  # that began with a snapshot
         self.states = 0  # engine objects that came, and how many of them could not be read
@@ -474,22 +513,16 @@ class Follower:
         self._said: str | None = ""
         self._table = table
         self._part = part
-        self._address: Address | None = None
         self._stream: Stream | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        try:
-            self._address = parse_address(url)
-        except ValueError as error:
-            self.problem = str(error)
-            self._say(self.problem)
 
     def start(self) -> None:
         """Starts the thread. RuntimeError if there can be none now."""
-        if self._address is None or self._thread is not None:
+        if self._thread is not None:
             return
         thread = threading.Thread(
-            target=self._run, args=(self._address, self._stop), name=f"state-gateway-{self._part}", daemon=True
+            target=self._run, args=(self._stop,), name=f"state-gateway-{self._part}", daemon=True
         )
         thread.start()
         self._thread = thread
@@ -519,13 +552,13 @@ class Follower:
         """Returns the seconds since the last event, or None before the first."""
         return None if self.last_event is None else max(0.0, time.monotonic() - self.last_event)
 
-    def _run(self, address: Address, stop: threading.Event) -> None:
+    def _run(self, stop: threading.Event) -> None:
         pauses = random.Random()
         attempt = 0
         while True:
             began = time.monotonic()
             try:
-                self._follow(address, stop)
+                self._follow(stop)
             except Exception as error:  # whatever it is, the router must go on and the next attempt may be better
                 self.problem = _describe(error)
             self._stream = None
@@ -539,8 +572,8 @@ class Follower:
             if stop.wait(pauses.uniform(0, longest_pause(attempt))):
                 return
 
-    def _follow(self, address: Address, stop: threading.Event) -> None:
-        self._stream = Stream(address)
+    def _follow(self, stop: threading.Event) -> None:
+        self._stream = Stream(self._address)
         if stop.is_set():  # before stop could have seen the stream
             return
         opened = math.inf
@@ -643,11 +676,6 @@ _DEFAULT_URL = "http://127.0.0.1:8080"
 _log = logging.getLogger(__name__)
 
 
-def split_urls(text: str) -> list[str]:
-    """Returns the URLs of a list with commas, in which some may be empty. A password may have commas, too."""
-    return re.split(r",\s*(?=https?://|,|$)" if "@" in text else ",", text)
-
-
 class StateGateway:
     """The states of all engines, kept in memory by a background thread for each gateway, normally one.
 
@@ -667,12 +695,12 @@ class StateGateway:
         With fill_capacity "median", an engine whose capacity is not known yet (0) is shown with the fleet's median.
 
         What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080), VLLM_STATE_GATEWAY_INCLUDE_STALE (false)
-        and VLLM_STATE_GATEWAY_FILL_CAPACITY (""). A URL that is none is logged and left alone.
+        and VLLM_STATE_GATEWAY_FILL_CAPACITY (""). ValueError if a URL is none, or if there is
+        none: nothing is started then. The README has the rules.
         """
         if urls is None:
-            urls = os.environ.get(_URL_VARIABLE, "")
-        if isinstance(urls, str):
-            urls = split_urls(urls)
+            urls = os.environ.get(_URL_VARIABLE, "").strip() or _DEFAULT_URL
+        urls = parse_urls(urls if isinstance(urls, str) else ",".join(urls))
         if include_stale is None:
             include_stale = os.environ.get(_STALE_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
         if fill_capacity is None:
@@ -680,7 +708,6 @@ class StateGateway:
         fill_capacity = fill_capacity.strip().lower()
         if fill_capacity not in ("", "median"):
             _log.warning("%s=%r is not known and left alone; it may be median", _FILL_VARIABLE, fill_capacity[:100])
-        urls = list(dict.fromkeys(url.strip(" ,") for url in urls if url.strip(" ,"))) or [_DEFAULT_URL]
         self._include_stale = include_stale
         self._fills = fill_capacity == "median"
         self._snapshot = threading.Event()
@@ -730,16 +757,17 @@ class StateGateway:
         }
 
     def wait_ready(self, timeout: float | None = None) -> bool:
-        """Waits until a gateway has told of its engines once, timeout seconds at most; returns whether one has."""
+        """Waits until a gateway has told of its engines once, timeout seconds at most; returns whether one has. shutdown ends it."""
         self._engines()  # in a forked process this starts the threads
-        return self._snapshot.wait(timeout)
+        self._snapshot.wait(timeout)
+        return self._table.told
 
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Has callback called after every change: states that came, engines that came, went or turned stale (within 2 s),
         gateways lost and found. Returns a function that ends it.
 
         It is called by a background thread, which follows a gateway and must not be kept; at most every 50 ms for each
-        gateway. What it raises is logged.
+        gateway. What it raises is logged. A forked process has none of its parent's.
         """
         with self._lock:
             self._watchers = (*self._watchers, callback)
@@ -813,11 +841,13 @@ class StateGateway:
             follower.stop()
         for follower in self._followers:
             follower.join(2.0)
+        self._snapshot.set()  # nobody need wait for one any more
 
     def _engines(self) -> Mapping[str, Held]:
+        view = self._table.view
         if not self._started:
             self._start()
-        return self._table.view
+        return view
 
     def _state(self, held: Held) -> EngineState:
         state = EngineState(**held.state)
@@ -863,6 +893,7 @@ class StateGateway:
         self._snapshot = threading.Event()  # another thread may have held its lock
         if ready:
             self._snapshot.set()
+        self._watchers = ()  # they are the parent's: an event loop's would wake the parent
         self._table.renew_lock()
         for follower in self._followers:
             follower.fork()

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from .state import Held, hold
-from .stream import SILENCE, Address, Event, Stream, StreamError, parse_address
+from .stream import SILENCE, Event, Stream, StreamError, parse_address
 from .table import Table
 
 # Seconds between attempts: none at first, then at random up to a bound that doubles, so that a thousand routers do not
@@ -36,7 +36,9 @@ class Follower:
     """Keeps one gateway's part of a table, whatever that gateway does. Its attributes are for reading."""
 
     def __init__(self, url: str, table: Table, part: int) -> None:
-        self.url = url.rpartition("@")[2]  # without a password, should one be in it
+        """Makes the follower of the gateway at a URL, or raises ValueError."""
+        self._address = parse_address(url)
+        self.url = url
         self.connected = False
         self.streams = 0  # that began with a snapshot
         self.states = 0  # engine objects that came, and how many of them could not be read
@@ -47,22 +49,16 @@ class Follower:
         self._said: str | None = ""
         self._table = table
         self._part = part
-        self._address: Address | None = None
         self._stream: Stream | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        try:
-            self._address = parse_address(url)
-        except ValueError as error:
-            self.problem = str(error)
-            self._say(self.problem)
 
     def start(self) -> None:
         """Starts the thread. RuntimeError if there can be none now."""
-        if self._address is None or self._thread is not None:
+        if self._thread is not None:
             return
         thread = threading.Thread(
-            target=self._run, args=(self._address, self._stop), name=f"state-gateway-{self._part}", daemon=True
+            target=self._run, args=(self._stop,), name=f"state-gateway-{self._part}", daemon=True
         )
         thread.start()
         self._thread = thread
@@ -92,13 +88,13 @@ class Follower:
         """Returns the seconds since the last event, or None before the first."""
         return None if self.last_event is None else max(0.0, time.monotonic() - self.last_event)
 
-    def _run(self, address: Address, stop: threading.Event) -> None:
+    def _run(self, stop: threading.Event) -> None:
         pauses = random.Random()
         attempt = 0
         while True:
             began = time.monotonic()
             try:
-                self._follow(address, stop)
+                self._follow(stop)
             except Exception as error:  # whatever it is, the router must go on and the next attempt may be better
                 self.problem = _describe(error)
             self._stream = None
@@ -112,8 +108,8 @@ class Follower:
             if stop.wait(pauses.uniform(0, longest_pause(attempt))):
                 return
 
-    def _follow(self, address: Address, stop: threading.Event) -> None:
-        self._stream = Stream(address)
+    def _follow(self, stop: threading.Event) -> None:
+        self._stream = Stream(self._address)
         if stop.is_set():  # before stop could have seen the stream
             return
         opened = math.inf

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import statistics
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from .follower import Follower
 from .state import Engine, EngineState, Held
+from .stream import parse_urls
 from .table import Table
 
 _URL_VARIABLE = "VLLM_STATE_GATEWAY_URL"
@@ -21,11 +21,6 @@ _FILL_VARIABLE = "VLLM_STATE_GATEWAY_FILL_CAPACITY"
 _DEFAULT_URL = "http://127.0.0.1:8080"
 
 _log = logging.getLogger(__name__)
-
-
-def split_urls(text: str) -> list[str]:
-    """Returns the URLs of a list with commas, in which some may be empty. A password may have commas, too."""
-    return re.split(r",\s*(?=https?://|,|$)" if "@" in text else ",", text)
 
 
 class StateGateway:
@@ -47,12 +42,12 @@ class StateGateway:
         With fill_capacity "median", an engine whose capacity is not known yet (0) is shown with the fleet's median.
 
         What is None comes from VLLM_STATE_GATEWAY_URL (http://127.0.0.1:8080), VLLM_STATE_GATEWAY_INCLUDE_STALE (false)
-        and VLLM_STATE_GATEWAY_FILL_CAPACITY (""). A URL that is none is logged and left alone.
+        and VLLM_STATE_GATEWAY_FILL_CAPACITY (""). ValueError if a URL is none, or if there is
+        none: nothing is started then. The README has the rules.
         """
         if urls is None:
-            urls = os.environ.get(_URL_VARIABLE, "")
-        if isinstance(urls, str):
-            urls = split_urls(urls)
+            urls = os.environ.get(_URL_VARIABLE, "").strip() or _DEFAULT_URL
+        urls = parse_urls(urls if isinstance(urls, str) else ",".join(urls))
         if include_stale is None:
             include_stale = os.environ.get(_STALE_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on")
         if fill_capacity is None:
@@ -60,7 +55,6 @@ class StateGateway:
         fill_capacity = fill_capacity.strip().lower()
         if fill_capacity not in ("", "median"):
             _log.warning("%s=%r is not known and left alone; it may be median", _FILL_VARIABLE, fill_capacity[:100])
-        urls = list(dict.fromkeys(url.strip(" ,") for url in urls if url.strip(" ,"))) or [_DEFAULT_URL]
         self._include_stale = include_stale
         self._fills = fill_capacity == "median"
         self._snapshot = threading.Event()
@@ -110,16 +104,17 @@ class StateGateway:
         }
 
     def wait_ready(self, timeout: float | None = None) -> bool:
-        """Waits until a gateway has told of its engines once, timeout seconds at most; returns whether one has."""
+        """Waits until a gateway has told of its engines once, timeout seconds at most; returns whether one has. shutdown ends it."""
         self._engines()  # in a forked process this starts the threads
-        return self._snapshot.wait(timeout)
+        self._snapshot.wait(timeout)
+        return self._table.told
 
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Has callback called after every change: states that came, engines that came, went or turned stale (within 2 s),
         gateways lost and found. Returns a function that ends it.
 
         It is called by a background thread, which follows a gateway and must not be kept; at most every 50 ms for each
-        gateway. What it raises is logged.
+        gateway. What it raises is logged. A forked process has none of its parent's.
         """
         with self._lock:
             self._watchers = (*self._watchers, callback)
@@ -193,11 +188,13 @@ class StateGateway:
             follower.stop()
         for follower in self._followers:
             follower.join(2.0)
+        self._snapshot.set()  # nobody need wait for one any more
 
     def _engines(self) -> Mapping[str, Held]:
+        view = self._table.view
         if not self._started:
             self._start()
-        return self._table.view
+        return view
 
     def _state(self, held: Held) -> EngineState:
         state = EngineState(**held.state)
@@ -243,6 +240,7 @@ class StateGateway:
         self._snapshot = threading.Event()  # another thread may have held its lock
         if ready:
             self._snapshot.set()
+        self._watchers = ()  # they are the parent's: an event loop's would wake the parent
         self._table.renew_lock()
         for follower in self._followers:
             follower.fork()

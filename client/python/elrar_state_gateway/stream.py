@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 import time
@@ -47,24 +48,61 @@ class Event(NamedTuple):
     at: float
 
 
+# What an error shows as right.
+_EXAMPLE = "http://127.0.0.1:8080"
+
+
+def parse_urls(urls: str) -> list[str]:
+    """Reads the URLs of gateways, with commas between.
+
+    What is empty between two commas does not count, and neither does a URL that was there before. There is one at least,
+    or ValueError, whose text has neither a password nor a query in it.
+    """
+    found = dict.fromkeys(url for url in map(str.strip, urls.split(",")) if url)
+    if not found:
+        raise ValueError(f"there is no URL: a gateway's is one such as {_EXAMPLE}")
+    for url in found:
+        problem = _address(url)
+        if isinstance(problem, Address):
+            continue
+        if "@" in urls:  # anywhere: a password may have commas in it
+            raise ValueError(
+                "what has an @ in it, and so perhaps a password, is not shown: "
+                f"a gateway's URL is one such as {_EXAMPLE}, without a user"
+            )
+        shown = "".join(re.split("([?#])", url, maxsplit=1)[:2]) + ("…" if re.search("[?#]", url) else "")
+        if "//" not in url and not url.startswith(("http:", "https:")) and isinstance(_address("http://" + url), Address):
+            raise ValueError(f"{shown!r} is no URL; did you mean http://{shown}?")
+        raise ValueError(f"{shown!r} is no gateway's URL: {problem}")
+    return list(found)
+
+
 def parse_address(url: str) -> Address:
     """Reads the URL of a gateway: http or https, and a path if it is behind a proxy that wants one. Or ValueError."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("not a URL such as http://127.0.0.1:8080")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("a gateway's URL has no user, query or fragment")
-    if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("a URL is printable ASCII without spaces")
-    secure = parts.scheme == "https"
+    address = _address(url)
+    if not isinstance(address, Address):
+        raise ValueError(address)
+    return address
+
+
+def _address(url: str) -> Address | str:
+    """Returns the address, or why there is none. The reason has nothing of the URL in it."""
     try:
-        port = parts.port if parts.port is not None else 443 if secure else 80
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname
     except ValueError:
-        port = 0
-    if not port:
-        raise ValueError("a port is a number from 1 to 65535")
+        return f"it is one such as {_EXAMPLE}"
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.query or parts.fragment:
+        return f"it is one such as {_EXAMPLE}, without user, query and fragment"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "it is not printable ASCII without spaces"
+    secure = parts.scheme == "https"
+    digits = parts.netloc.rpartition("]")[2].partition(":")[2]
+    if digits and not re.fullmatch("0*[0-9]{1,5}", digits) or digits and not 1 <= int(digits) <= 65535:
+        return "its port is not from 1 to 65535"
+    port = int(digits) if digits else 443 if secure else 80
     # All engines, since an engine turns stale here by itself, and as engine objects, which have the ages.
-    return Address(secure, parts.hostname, port, parts.path.rstrip("/") + "/v1/watch?fields=engines&stale=include")
+    return Address(secure, host, port, parts.path.rstrip("/") + "/v1/watch?fields=engines&stale=include")
 
 
 class Parser:

@@ -91,10 +91,10 @@ class Table:
         """Notes that a gateway tells nothing any more."""
         with self._lock:
             mine = self._parts[part]
+            mine.ageing.update(mine.engines)
             if mine.lost:
                 return
             mine.lost = True
-            mine.ageing.update(mine.engines)
         self._changed()
 
     def age(self, now: float) -> None:

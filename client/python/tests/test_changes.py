@@ -53,6 +53,17 @@ class Waiting(ClientTest):
         fake.close()
         self.assertTrue(gateway.wait_ready(0))  # once is enough
 
+    def test_nobody_waits_for_what_is_shut_down(self) -> None:
+        fake = self.fake()
+        gateway = self.follow(fake.url)
+        ready: "list[bool]" = []
+        waiting = threading.Thread(target=lambda: ready.append(gateway.wait_ready()), daemon=True)
+        waiting.start()
+        fake.next()
+        gateway.shutdown()
+        waiting.join(PATIENCE)
+        self.assertEqual(ready, [False])
+
     def test_a_context_ends_the_thread(self) -> None:
         fake = self.fake()
         with StateGateway(fake.url) as gateway:

@@ -15,6 +15,29 @@ class Fork(ClientTest):
     """Servers that load the router and then fork their workers: gunicorn --preload, uwsgi, multiprocessing."""
 
 
+    def test_callbacks_are_the_parents(self) -> None:
+        """An event loop's, called in a worker, would write into the parent's."""
+        fake = self.fake()
+        gateway = self.follow(fake.url)
+        reading, writing = os.pipe()
+        self.addCleanup(os.close, reading)
+        gateway.on_change(lambda: os.write(writing, str(os.getpid()).encode() + b" "))
+        child = os.fork()
+        if child == 0:
+            try:
+                gateway._changed()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        fake.next_stream(engine("a"))
+        self.wait_for("the snapshot", gateway.get_engine_states_dict)
+        gateway.shutdown()
+        os.close(writing)
+        said = b""
+        while piece := os.read(reading, 1000):
+            said += piece
+        self.assertEqual(set(said.split()), {str(os.getpid()).encode()})
+
     def test_a_worker_follows_by_itself(self) -> None:
         fake = self.fake()
         gateway = self.follow(fake.url)

@@ -1,7 +1,7 @@
 import random
 import unittest
 
-from elrar_state_gateway.stream import Address, Parser, StreamError, parse_address
+from elrar_state_gateway.stream import Address, Parser, StreamError, parse_address, parse_urls
 
 WATCH = "/v1/watch?fields=engines&stale=include"
 
@@ -29,7 +29,11 @@ class Addresses(unittest.TestCase):
             "ftp://gateway",
             "tcp://10.0.0.1:8080",
             "http://gateway:port",
+            "http://gateway:0",
+            "http://gateway:65536",
             "http://gateway:70000",
+            "http://gateway:" + "9" * 5000,
+            "http://gateway:-1",
             "http://[::1",
             "http://user:secret@gateway",
             "http://gateway?x=1",
@@ -41,6 +45,57 @@ class Addresses(unittest.TestCase):
             with self.subTest(url=url):
                 with self.assertRaises(ValueError):
                     parse_address(url)
+
+
+class Lists(unittest.TestCase):
+    def test_good(self) -> None:
+        for urls, want in {
+            "http://h": ["http://h"],
+            ",http://h, ,https://g:65535/p,http://h,": ["http://h", "https://g:65535/p"],
+            "http://h/@": ["http://h/@"],
+        }.items():
+            with self.subTest(urls=urls):
+                self.assertEqual(parse_urls(urls), want)
+
+    def test_bad(self) -> None:
+        """The text shows what is wrong, in one line, and says what would be right."""
+        such = " is no gateway's URL: it is one such as http://127.0.0.1:8080, without user, query and fragment"
+        port = " is no gateway's URL: its port is not from 1 to 65535"
+        for urls, want in {
+            "": "there is no URL: a gateway's is one such as http://127.0.0.1:8080",
+            " , ,": "there is no URL: a gateway's is one such as http://127.0.0.1:8080",
+            "127.0.0.1:8080": "'127.0.0.1:8080' is no URL; did you mean http://127.0.0.1:8080?",
+            "http://h, localhost:8080": "'localhost:8080' is no URL; did you mean http://localhost:8080?",
+            "http:8080": "'http:8080'" + such,
+            "ftp://h": "'ftp://h'" + such,
+            "http://h?token=s3cret": "'http://h?…'" + such,
+            "http://h#s3cret": "'http://h#…'" + such,
+            "h?token=s3cret": "'h?…'" + such,
+            "http://h:0": "'http://h:0'" + port,
+            "http://h:65536": "'http://h:65536'" + port,
+            "http://h:port": "'http://h:port'" + port,
+            "http://a\nb": "'http://a\\nb' is no gateway's URL: it is not printable ASCII without spaces",
+        }.items():
+            with self.subTest(urls=urls):
+                with self.assertRaises(ValueError) as raised:
+                    parse_urls(urls)
+                self.assertEqual(str(raised.exception), want)
+
+    def test_passwords(self) -> None:
+        """None is in an error or in what led to it, however it is written."""
+        for urls in (
+            "http://user:s3cret@h", "http://s3cret@h", "http://user:s3cret@h:port", "http://user:s3cret@h:99999",
+            "user:s3cret@h:8080", "http://user:x,s3cret@h", "http://s3cret,x@h", "http://user:123,s3cret@h",
+            "http://user:s3cret#x@h", "http://user:s3cret?x@h", "http://user:s3cret/@h", "http://user:s3cret@@h",
+            "http://user:s3c ret@h", "http://user:%s3cret@h", "http://good,http://user:s3cret@h",
+            "http://user:s3cret@h,ftp://h", "ftp://s3cret,http://user:x@h", "http://user:s3cret[@h", "http://user:s3cret]@h",
+        ):  # fmt: skip
+            with self.subTest(urls=urls):
+                with self.assertRaises(ValueError) as raised:
+                    parse_urls(urls)
+                for piece in ("s3c", "ret", "user:", "123"):
+                    self.assertNotIn(piece, repr(raised.exception))
+                self.assertIsNone(raised.exception.__context__)
 
 
 def parsed(text: bytes, *cuts: int) -> "list[tuple[str, bytes]]":

@@ -132,6 +132,15 @@ class Tables(unittest.TestCase):
             table.age(now + 399.0)
         self.assertEqual(table.view, {})
 
+    def test_a_lost_gateway_that_tells_before_its_snapshot(self) -> None:
+        """What came in a stream that broke before its snapshot is what a lost gateway told."""
+        table = Table(1)
+        table.lose(0)
+        table.update(0, {"a": held(1, 10.0)})
+        table.lose(0)
+        table.age(12.1 + FORGET_AFTER)
+        self.assertEqual(table.view, {})
+
     def test_changes_are_told(self) -> None:
         told: "list[None]" = []
         table = Table(1, lambda: told.append(None))
