@@ -76,30 +76,33 @@ class StateGateway:
             now = time.monotonic()
             states = {engine_id: held.state.copy() for engine_id, held in engines.items() if held.stale_at >= now}
         if self._fills and any(state["engine_capacity"] == 0 for state in states.values()):
-            median = self._median(engines)
+            fill = self._fill(engines)
             for state in states.values():
-                state["engine_capacity"] = state["engine_capacity"] or median
+                state["engine_capacity"] = state["engine_capacity"] or fill
         return states
 
     def get_engine_state(self, engine_id: str) -> EngineState | None:
         """Returns one engine's state, the caller's own, or None."""
-        held = self._engines().get(engine_id)
+        engines = self._engines()
+        held = engines.get(engine_id)
         if held is None or not (self._include_stale or held.stale_at >= time.monotonic()):
             return None
-        return self._state(held)
+        return self._state(held, self._fill(engines))
 
     def get_engines(self) -> dict[str, Engine]:
         """Returns engine_id → what is known of each engine that get_engine_states_dict shows, the caller's own."""
         now = time.monotonic()
+        engines = self._engines()
+        fill = self._fill(engines)
         return {
             engine_id: Engine(
-                self._state(held),
+                self._state(held, fill),
                 "stale" if held.stale_at < now else held.status,
                 max(0.0, now - held.heard),
                 held.conflict,
                 held.load_timestamp_ms,
             )
-            for engine_id, held in self._engines().items()
+            for engine_id, held in engines.items()
             if self._include_stale or held.stale_at >= now
         }
 
@@ -196,15 +199,16 @@ class StateGateway:
             self._start()
         return view
 
-    def _state(self, held: Held) -> EngineState:
+    @staticmethod
+    def _state(held: Held, fill: float) -> EngineState:
         state = EngineState(**held.state)
-        if self._fills and not state.engine_capacity:
-            state.engine_capacity = self._median(self._engines())
+        state.engine_capacity = state.engine_capacity or fill
         return state
 
-    @staticmethod
-    def _median(engines: Mapping[str, Held]) -> float:
-        """Returns the median of the capacities that are known of engines that are not stale; 0 if none is."""
+    def _fill(self, engines: Mapping[str, Held]) -> float:
+        """Returns what stands for a capacity of 0: the median of those that are known of engines that are not stale, if any."""
+        if not self._fills:
+            return 0.0
         now = time.monotonic()
         known = [held.state["engine_capacity"] for held in engines.values() if held.stale_at >= now]
         return float(statistics.median([capacity for capacity in known if capacity > 0] or [0.0]))
