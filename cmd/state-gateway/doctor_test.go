@@ -360,7 +360,7 @@ func TestGoShare(t *testing.T) {
 }
 
 func TestCheckConfigForeseesMemory(t *testing.T) {
-	got := runBinary(t, env("HISTORY=100000", "MAX_ENGINES=10000000"), "check-config")
+	got := runBinary(t, env("ENABLE_LOG=no", "HISTORY=100000", "MAX_ENGINES=10000000"), "check-config")
 	if got.code != exitConfig || !strings.HasPrefix(got.stderr, "state-gateway: VLLM_STATE_GATEWAY_MAX_ENGINES=10000000 with VLLM_STATE_GATEWAY_HISTORY=100000 takes ") ||
 		strings.Contains(got.stderr, "warning") {
 		t.Errorf("%+v", got)
