@@ -154,6 +154,10 @@ func (f *findings) sockets(facts *Facts) {
 	port := facts.Port
 	who := owners(facts.UDP)
 	foreign := slices.IndexFunc(who, func(p Process) bool { return !p.Gateway && p.Command != proxyCommand && p.PID != 1 })
+	var intruders []Socket
+	if facts.Gateway != nil && !facts.elsewhere() {
+		intruders = facts.intruding()
+	}
 	asTCP := len(facts.UDP) == 0 && len(facts.TCP) > 0
 	switch {
 	case asTCP:
@@ -170,10 +174,16 @@ func (f *findings) sockets(facts *Facts) {
 	case facts.elsewhere():
 		f.add(Note, "sockets", "look from there: docker exec elrar-state-gateway state-gateway doctor; engines that send to this host need the port published: "+
 			facts.publish(), "the gateway is in another network namespace, and nobody has UDP port %d in this one", port)
-	case foreign >= 0:
-		f.add(Problem, "sockets", "stop one of the two", "%v has UDP port %d besides the gateway, and takes some of what is sent to it", who[foreign], port)
+	case len(intruders) > 0:
+		f.add(Problem, "sockets", "end it: the kernel lets processes of one user share a port (SO_REUSEPORT), and gives each socket some of the engines",
+			"%s has UDP port %d besides the gateway, with %s, and takes some of what is sent to it",
+			list(owners(intruders), 3), port, plural(len(intruders), "socket"))
 	default:
 		f.add(OK, "sockets", "", "%s on %s%s", plural(len(facts.UDP), "UDP socket"), facts.UDP[0].Local, by(who))
+	}
+	if g := facts.Gateway; g != nil && g.Intruders > 0 && len(intruders) == 0 {
+		f.add(Problem, "sockets", "ss -ulpn, as root and where the gateway runs, shows whose they are; end what is not the gateway",
+			"the gateway counts %s of other processes on its UDP port, which take some of what is sent to it", plural(g.Intruders, "socket"))
 	}
 }
 
