@@ -154,10 +154,7 @@ func (f *findings) sockets(facts *Facts) {
 	port := facts.Port
 	who := owners(facts.UDP)
 	foreign := slices.IndexFunc(who, func(p Process) bool { return !p.Gateway && p.Command != proxyCommand && p.PID != 1 })
-	var intruders []Socket
-	if facts.Gateway != nil && !facts.elsewhere() {
-		intruders = facts.intruding()
-	}
+	intruders := facts.intruding()
 	asTCP := len(facts.UDP) == 0 && len(facts.TCP) > 0
 	switch {
 	case asTCP:
@@ -167,6 +164,8 @@ func (f *findings) sockets(facts *Facts) {
 		f.add(Note, "sockets", "", "UDP port %d is free here", port)
 	case facts.Gateway == nil && foreign >= 0:
 		f.add(Problem, "sockets", "stop it, or set VLLM_STATE_GATEWAY_UDP_PORT, and the engines, to another port", "%v has UDP port %d", who[foreign], port)
+	case facts.Gateway == nil && len(who) == 0:
+		f.add(Note, "sockets", "ss -ulpn shows whose it is, as root and outside of containers", "a process that cannot be seen from here has UDP port %d", port)
 	case facts.Gateway == nil:
 		f.add(Note, "sockets", "", "%s has UDP port %d", list(who, 3), port)
 	case facts.elsewhere() && facts.proxied():
@@ -259,7 +258,11 @@ func (f *findings) way(facts *Facts) {
 			}
 			f.add(Note, "way", "", "what is sent to %v (%s) is not received: the gateway is %s", p.Target, p.Name, bound)
 		default:
-			f.add(Problem, "way", "a firewall of this "+facts.Place.name()+" drops it, or the gateway does not read",
+			do := "a firewall of this " + facts.Place.name() + " drops it, or the gateway does not read"
+			if facts.shared() {
+				do = "another socket on the port gets it, it seems: see what is said of the sockets"
+			}
+			f.add(Problem, "way", do,
 				"an empty datagram to %v (%s) did not get to the gateway%s", p.Target, p.Name, because(p.Error))
 		}
 	}

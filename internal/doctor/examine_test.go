@@ -205,7 +205,12 @@ func TestExamine(t *testing.T) {
 			second := Socket{Local: netip.MustParseAddrPort("0.0.0.0:9999")}
 			second.claim(Process{PID: 7, Command: "state-gateway", Gateway: true})
 			f.UDP = append(f.UDP, second)
-		}, []want{problem("sockets", "process 7 (state-gateway) has UDP port 9999 besides the gateway, with 1 socket")}},
+			f.Probes[0].Counted = 0
+		}, []want{problem("sockets", "process 7 (state-gateway) has UDP port 9999 besides the gateway, with 1 socket"), problem("way", "another socket on the port")}},
+		{"a port of whom cannot be seen", func(f *Facts) {
+			noGateway(f)
+			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999")}}
+		}, []want{problem("gateway"), note("sockets", "a process that cannot be seen from here has UDP port 9999"), note("log")}},
 		{"it hands its sockets over to a second gateway", func(f *Facts) {
 			f.Server = f.Gateways[0]
 			for i := range f.UDP {

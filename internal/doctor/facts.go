@@ -56,6 +56,9 @@ func (f *Facts) elsewhere() bool {
 // the process that answers, and not another one of the same program; behind a proxy of HTTP it is whoever is a gateway. A
 // socket whose owner cannot be told is none.
 func (f *Facts) intruding() []Socket {
+	if f.Gateway == nil || f.elsewhere() {
+		return nil
+	}
 	answers := func(s Socket) bool { return slices.Contains(s.pids, f.Server.PID) }
 	direct := slices.ContainsFunc(f.UDP, answers)
 	address := f.asIs().BindAddress
@@ -64,6 +67,11 @@ func (f *Facts) intruding() []Socket {
 		apart := local != address && !local.IsUnspecified() && !address.IsUnspecified()
 		return apart || s.Owner.PID == 0 || s.Owner.PID == 1 || s.Owner.Command == proxyCommand || answers(s) || !direct && s.Owner.Gateway
 	})
+}
+
+// shared reports whether there are such sockets, by what can be seen or by what the gateway counts.
+func (f *Facts) shared() bool {
+	return len(f.intruding()) > 0 || f.Gateway != nil && f.Gateway.Intruders > 0
 }
 
 // proxied reports whether Docker publishes the port here.
