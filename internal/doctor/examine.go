@@ -154,6 +154,7 @@ func (f *findings) sockets(facts *Facts) {
 	port := facts.Port
 	who := owners(facts.UDP)
 	foreign := slices.IndexFunc(who, func(p Process) bool { return !p.Gateway && p.Command != proxyCommand && p.PID != 1 })
+	intruders := facts.intruding()
 	asTCP := len(facts.UDP) == 0 && len(facts.TCP) > 0
 	switch {
 	case asTCP:
@@ -163,6 +164,8 @@ func (f *findings) sockets(facts *Facts) {
 		f.add(Note, "sockets", "", "UDP port %d is free here", port)
 	case facts.Gateway == nil && foreign >= 0:
 		f.add(Problem, "sockets", "stop it, or set VLLM_STATE_GATEWAY_UDP_PORT, and the engines, to another port", "%v has UDP port %d", who[foreign], port)
+	case facts.Gateway == nil && len(who) == 0:
+		f.add(Note, "sockets", "ss -ulpn shows whose it is, as root and outside of containers", "a process that cannot be seen from here has UDP port %d", port)
 	case facts.Gateway == nil:
 		f.add(Note, "sockets", "", "%s has UDP port %d", list(who, 3), port)
 	case facts.elsewhere() && facts.proxied():
@@ -170,10 +173,16 @@ func (f *findings) sockets(facts *Facts) {
 	case facts.elsewhere():
 		f.add(Note, "sockets", "look from there: docker exec elrar-state-gateway state-gateway doctor; engines that send to this host need the port published: "+
 			facts.publish(), "the gateway is in another network namespace, and nobody has UDP port %d in this one", port)
-	case foreign >= 0:
-		f.add(Problem, "sockets", "stop one of the two", "%v has UDP port %d besides the gateway, and takes some of what is sent to it", who[foreign], port)
+	case len(intruders) > 0:
+		f.add(Problem, "sockets", "end it: the kernel lets processes of one user share a port (SO_REUSEPORT), and gives each socket some of the engines",
+			"%s has UDP port %d besides the gateway, with %s, and takes some of what is sent to it",
+			list(owners(intruders), 3), port, plural(len(intruders), "socket"))
 	default:
 		f.add(OK, "sockets", "", "%s on %s%s", plural(len(facts.UDP), "UDP socket"), facts.UDP[0].Local, by(who))
+	}
+	if g := facts.Gateway; g != nil && g.Intruders > 0 && len(intruders) == 0 {
+		f.add(Problem, "sockets", "ss -ulpn, as root and where the gateway runs, shows whose they are; end what is not the gateway",
+			"the gateway counts %s of other processes on its UDP port, which take some of what is sent to it", plural(g.Intruders, "socket"))
 	}
 }
 
@@ -249,7 +258,11 @@ func (f *findings) way(facts *Facts) {
 			}
 			f.add(Note, "way", "", "what is sent to %v (%s) is not received: the gateway is %s", p.Target, p.Name, bound)
 		default:
-			f.add(Problem, "way", "a firewall of this "+facts.Place.name()+" drops it, or the gateway does not read",
+			do := "a firewall of this " + facts.Place.name() + " drops it, or the gateway does not read"
+			if facts.shared() {
+				do = "another socket on the port gets it, it seems: see what is said of the sockets"
+			}
+			f.add(Problem, "way", do,
 				"an empty datagram to %v (%s) did not get to the gateway%s", p.Target, p.Name, because(p.Error))
 		}
 	}

@@ -194,10 +194,41 @@ func TestExamine(t *testing.T) {
 		{"not published", elsewhere, []want{note("sockets", "another network namespace", "-p 9999:9999/udp")}},
 
 		{"deaf", func(f *Facts) { f.Gateway.Live = "UDP reader 0 has stopped" }, []want{problem("gateway", "UDP reader 0 has stopped")}},
-		{"just started", func(f *Facts) { f.Gateway.Ready = "started 1s ago" }, []want{note("gateway", "started 1s ago")}},
+		{"just started", func(f *Facts) { f.Gateway.Ready = "for another 1s" }, []want{note("gateway", "for another 1s")}},
 		{"somebody takes a share", func(f *Facts) {
 			f.UDP = append(f.UDP, Socket{Local: netip.MustParseAddrPort("0.0.0.0:9999"), Owner: Process{PID: 7, Command: "python3"}})
 		}, []want{problem("sockets", "process 7 (python3) has UDP port 9999 besides the gateway")}},
+		{"a second gateway takes a share", func(f *Facts) {
+			f.Server = f.Gateways[0]
+			f.UDP[0].claim(f.Server)
+			f.UDP[1].claim(f.Server)
+			second := Socket{Local: netip.MustParseAddrPort("0.0.0.0:9999")}
+			second.claim(Process{PID: 7, Command: "state-gateway", Gateway: true})
+			f.UDP = append(f.UDP, second)
+			f.Probes[0].Counted = 0
+		}, []want{problem("sockets", "process 7 (state-gateway) has UDP port 9999 besides the gateway, with 1 socket"), problem("way", "another socket on the port")}},
+		{"a port of whom cannot be seen", func(f *Facts) {
+			noGateway(f)
+			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999")}}
+		}, []want{problem("gateway"), note("sockets", "a process that cannot be seen from here has UDP port 9999"), note("log")}},
+		{"it hands its sockets over to a second gateway", func(f *Facts) {
+			f.Server = f.Gateways[0]
+			for i := range f.UDP {
+				f.UDP[i].claim(f.Server)
+				f.UDP[i].claim(Process{PID: 77, Command: "state-gateway", Gateway: true})
+			}
+		}, nil},
+		{"a gateway behind a proxy of HTTP", func(f *Facts) { f.Server = Process{PID: 8, Command: "nginx", Gateway: true} }, nil},
+		{"a share is taken by whom cannot be seen", func(f *Facts) { f.Gateway.Intruders = 2 },
+			[]want{problem("sockets", "counts 2 sockets of other processes", "ss -ulpn")}},
+		{"a share is taken in the container", func(f *Facts) { elsewhere(f); f.Gateway.Intruders = 1 },
+			[]want{note("sockets", "another network namespace"), problem("sockets", "counts 1 socket of other processes")}},
+		{"the same port at another address", func(f *Facts) {
+			f.Settings.BindAddress, f.Gateway.Before.BindAddress, f.Gateway.After.BindAddress = own, own.String(), own.String()
+			f.Probes = f.Probes[2:]
+			f.UDP = []Socket{{Local: netip.AddrPortFrom(own, 9999), Owner: f.Gateways[0]},
+				{Local: netip.MustParseAddrPort("192.0.2.8:9999"), Owner: Process{PID: 7, Command: "python3"}}}
+		}, []want{note("network", "BIND_ADDRESS=192.0.2.7")}},
 		{"systemd holds the sockets too", func(f *Facts) { f.UDP[0].Owner = Process{PID: 1, Command: "systemd"} }, nil},
 
 		{"a clamped buffer", func(f *Facts) { f.Gateway.Buffers = []int{212992, 8 << 20}; f.RmemMax = 212992 },

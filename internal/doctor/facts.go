@@ -52,6 +52,28 @@ func (f *Facts) elsewhere() bool {
 	return true
 }
 
+// intruding returns the sockets on the port that are not the gateway's, and take a part of what is sent to it. The gateway is
+// the process that answers, and not another one of the same program; behind a proxy of HTTP it is whoever is a gateway. A
+// socket whose owner cannot be told is none.
+func (f *Facts) intruding() []Socket {
+	if f.Gateway == nil || f.elsewhere() {
+		return nil
+	}
+	answers := func(s Socket) bool { return slices.Contains(s.pids, f.Server.PID) }
+	direct := slices.ContainsFunc(f.UDP, answers)
+	address := f.asIs().BindAddress
+	return slices.DeleteFunc(slices.Clone(f.UDP), func(s Socket) bool {
+		local := s.Local.Addr()
+		apart := local != address && !local.IsUnspecified() && !address.IsUnspecified()
+		return apart || s.Owner.PID == 0 || s.Owner.PID == 1 || s.Owner.Command == proxyCommand || answers(s) || !direct && s.Owner.Gateway
+	})
+}
+
+// shared reports whether there are such sockets, by what can be seen or by what the gateway counts.
+func (f *Facts) shared() bool {
+	return len(f.intruding()) > 0 || f.Gateway != nil && f.Gateway.Intruders > 0
+}
+
 // proxied reports whether Docker publishes the port here.
 func (f *Facts) proxied() bool {
 	return slices.ContainsFunc(f.UDP, func(s Socket) bool { return s.Owner.Command == proxyCommand })

@@ -23,8 +23,11 @@ type Gateway struct {
 	Before  Stats
 	After   Stats
 	Watched time.Duration // between the two
-	Buffers []int         // granted receive buffer of each socket, bytes; empty if /metrics is not to be had
 	Engines []Engine
+
+	// Of /metrics, if it is to be had.
+	Buffers   []int // granted receive buffer of each socket, bytes
+	Intruders int   // sockets of other processes on its port
 }
 
 // Stats is what of /stats matters here.
@@ -149,23 +152,26 @@ func (a asker) engines(ctx context.Context) []Engine {
 	return answer.Engines
 }
 
-// buffers returns the granted receive buffers, of /metrics.
-func (a asker) buffers(ctx context.Context) []int {
+// sockets returns what /metrics says of the sockets.
+func (a asker) sockets(ctx context.Context) (buffers []int, intruders int) {
 	status, body, err := a.get(ctx, "/metrics")
 	if err != nil || status != http.StatusOK {
-		return nil
+		return nil, 0
 	}
-	return parseBuffers(string(body))
+	return parseMetrics(string(body))
 }
 
-func parseBuffers(metrics string) (bytes []int) {
+func parseMetrics(metrics string) (buffers []int, intruders int) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(metrics))
 	if err != nil {
-		return nil
+		return nil, 0
 	}
 	for _, m := range families["elrar_gateway_receive_buffer_bytes"].GetMetric() {
-		bytes = append(bytes, int(m.GetGauge().GetValue()))
+		buffers = append(buffers, int(m.GetGauge().GetValue()))
 	}
-	return bytes
+	for _, m := range families["elrar_gateway_intruding_sockets"].GetMetric() {
+		intruders = int(m.GetGauge().GetValue())
+	}
+	return buffers, intruders
 }

@@ -38,7 +38,8 @@ func Gather(ctx context.Context, cfg Config) Facts {
 	if err != nil {
 		f.missing(err)
 	} else {
-		f.Gateway = &Gateway{Version: first.Version, Buffers: ask.buffers(ctx)}
+		f.Gateway = &Gateway{Version: first.Version}
+		f.Gateway.Buffers, f.Gateway.Intruders = ask.sockets(ctx)
 		if !f.given("UDP_PORT") || len(socketsOn("udp", first.UDPPort)) > 0 { // else it may be published under another port
 			f.Port = first.UDPPort
 		}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ func TestParseSockets(t *testing.T) {
 	const udp = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
   180: 0100007F:270F 00000000:0000 07 00000000:00034B00 00:00000000 00000000     0        0 214385 2 00000000906e075e 12
   253: 00000000:0044 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 214368 2 00000000bcdbe827 0
+  253: 00000000:0044 0100007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 214369 2 00000000bcdbe827 0
 broken: line
   254: 0000:0044 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 214368 2 00000000bcdbe827 0
 `
@@ -27,14 +29,14 @@ broken: line
 		{Local: netip.MustParseAddrPort("127.0.0.1:9999"), Queued: 0x34B00, Drops: 12, inode: 214385},
 		{Local: netip.MustParseAddrPort("0.0.0.0:68"), inode: 214368},
 	}
-	if got := parseSockets(udp, false); !slices.Equal(got, want) {
+	if got := parseSockets(udp, false); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	const tcp6 = `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 7 1 000000001d372645 100 0 0 10 0
    1: 0000000000000000FFFF00000100007F:1F90 0000000000000000FFFF00000100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 8 1 000000001d372645 100 0 0 10 0
 `
-	if got := parseSockets(tcp6, true); len(got) != 1 || got[0] != (Socket{Local: netip.MustParseAddrPort("[::1]:8080"), inode: 7}) {
+	if got := parseSockets(tcp6, true); len(got) != 1 || !reflect.DeepEqual(got[0], Socket{Local: netip.MustParseAddrPort("[::1]:8080"), inode: 7}) {
 		t.Errorf("%+v", got)
 	}
 }
@@ -131,17 +133,19 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-func TestParseBuffers(t *testing.T) {
+func TestParseMetrics(t *testing.T) {
 	const text = `# HELP elrar_gateway_receive_buffer_bytes Receive buffer.
 # TYPE elrar_gateway_receive_buffer_bytes gauge
 elrar_gateway_receive_buffer_bytes{socket="0"} 8.388608e+06
 elrar_gateway_receive_buffer_bytes{socket="1"} 212992
+# TYPE elrar_gateway_intruding_sockets gauge
+elrar_gateway_intruding_sockets 2
 `
-	if got := parseBuffers(text); !slices.Equal(got, []int{8 << 20, 212992}) {
-		t.Errorf("%v", got)
+	if got, intruders := parseMetrics(text); !slices.Equal(got, []int{8 << 20, 212992}) || intruders != 2 {
+		t.Errorf("%v, %d intruders", got, intruders)
 	}
-	if got := parseBuffers("<html>"); got != nil {
-		t.Errorf("no metrics: %v", got)
+	if got, intruders := parseMetrics("<html>"); got != nil || intruders != 0 {
+		t.Errorf("no metrics: %v, %d intruders", got, intruders)
 	}
 }
 

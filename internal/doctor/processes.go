@@ -87,6 +87,7 @@ func stopped(stat string) bool {
 
 // claim notes an owner. A socket that was passed on has several: the gateway is the one that reads it.
 func (s *Socket) claim(p Process) {
+	s.pids = append(s.pids, p.PID)
 	if s.Owner.PID == 0 || p.Gateway {
 		s.Owner = p
 	}

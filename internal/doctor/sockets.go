@@ -17,16 +17,17 @@ type Socket struct {
 	Drops  uint64 // datagrams, since the socket was made
 	inode  uint64
 	Owner  Process // zero if it cannot be told
+	pids   []int   // all that have it open: several if it was passed on
 }
 
-// parseSockets reads the text of /proc/net/udp, udp6, tcp or tcp6; of TCP only what listens. Lines that it does not
-// understand are left out.
+// parseSockets reads the text of /proc/net/udp, udp6, tcp or tcp6: of TCP what listens, of UDP what is not connected, for
+// that receives from its peer alone. Lines that it does not understand are left out.
 func parseSockets(text string, tcp bool) (all []Socket) {
 	// sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ref pointer drops
-	const listening = "0A"
+	const connected, listening = "01", "0A"
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if len(f) < 10 || tcp && f[3] != listening {
+		if len(f) < 10 || tcp && f[3] != listening || !tcp && f[3] == connected {
 			continue
 		}
 		local, ok := parseAddress(f[1])

@@ -252,8 +252,7 @@ func (g *Gateway) Ready() error {
 	}
 	settle := max(g.settings.StaleThreshold, slowestAgent)
 	if left := settle - time.Since(g.started); left > 0 {
-		return fmt.Errorf("started %v ago; engines may not all have been heard for another %v",
-			(settle - left).Round(time.Millisecond), left.Round(time.Millisecond))
+		return fmt.Errorf("engines may not all have been heard for another %v", left.Round(time.Millisecond))
 	}
 	return g.Live()
 }
