@@ -75,6 +75,7 @@ func strangers(t *testing.T, address string, n int, meet func(net.Conn) error) (
 // Whatever crowd holds the HTTP address's connections without asking anything, probes are answered, there and at the
 // health address; and what happened is counted, and said once.
 func TestStrangersDoNotStarveProbes(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	descriptors(t, 8192)
 	p := startGateway(t, "ENABLE_LOG=no", "HEALTH_ADDRESS=127.0.0.1:0")
 	address := strings.TrimPrefix(p.url, "http://")
@@ -160,6 +161,7 @@ func awaitReady(t *testing.T, url string) {
 // 500 pollers of all that is known of 10,000 engines do not end a gateway in 256 MiB, and take nothing from the engines.
 // STATE_SOAK may be how long they poll.
 func TestPollersInSmallContainer(t *testing.T) {
+	needs.FullCheck(t, needs.WholeMachine)
 	if raceEnabled {
 		t.Skip("the race detector multiplies the memory that is limited here")
 	}
