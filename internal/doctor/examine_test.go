@@ -338,3 +338,23 @@ func TestExamine(t *testing.T) {
 		})
 	}
 }
+
+// What listens where a gateway answered is it, also as a container's first process; an init that holds the socket is not.
+func TestIdentify(t *testing.T) {
+	for _, test := range []struct {
+		process Process
+		is      bool
+	}{
+		{Process{PID: 7, Command: "elrar"}, true},
+		{Process{PID: 1, Command: "state-gateway", Gateway: true}, true},
+		{Process{PID: 1, Command: "systemd"}, false},
+		{Process{PID: 7, Command: proxyCommand}, false},
+	} {
+		facts := healthy(t)
+		facts.UDP[0].Owner = test.process
+		facts.identify([]Process{test.process})
+		if is := facts.Server.PID == test.process.PID && facts.Server.Gateway && facts.UDP[0].Owner.Gateway; is != test.is {
+			t.Errorf("%v: %+v", test.process, facts.Server)
+		}
+	}
+}

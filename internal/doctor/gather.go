@@ -112,7 +112,7 @@ func (f *Facts) missing(err error) {
 // unless it only passes connections on, or holds the socket for another.
 func (f *Facts) identify(servers []Process) {
 	for _, p := range servers {
-		if p.PID == 1 || p.Command == proxyCommand {
+		if p.PID == 1 && !p.Gateway || p.Command == proxyCommand { // in a container it may be the gateway itself
 			continue
 		}
 		f.Server = p
