@@ -124,12 +124,16 @@ func (f *findings) gateway(facts *Facts) {
 	}
 }
 
-// frozen returns the process that listens where the gateway was asked, if it is stopped; if that is not known, or is a proxy,
-// any gateway that is.
+// frozen returns the gateway that is stopped, if one is: the process that was asked and is silent, else that which has the
+// port. Behind a proxy that takes the connections it is a gateway in another network namespace. Others on this machine may
+// be stopped as well, and have nothing to do with it.
 func (facts *Facts) frozen() Process {
-	candidates := facts.Gateways
-	if facts.Server.PID != 0 {
+	candidates := slices.DeleteFunc(owners(facts.UDP), func(p Process) bool { return !p.Gateway })
+	switch {
+	case facts.Silent && facts.Server.PID != 0:
 		candidates = []Process{facts.Server}
+	case facts.Silent:
+		candidates = append(candidates, elsewhere(facts.Gateways)...)
 	}
 	if i := slices.IndexFunc(candidates, func(p Process) bool { return p.Stopped }); i >= 0 {
 		return candidates[i]

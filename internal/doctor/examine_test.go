@@ -149,6 +149,16 @@ func TestExamine(t *testing.T) {
 		{"a frozen gateway at another HTTP address", func(f *Facts) {
 			noGateway(f)
 			f.Gateways = []Process{{PID: 7, Command: "gw-2", Gateway: true}, {PID: 8, Command: "gw-3", Gateway: true, Stopped: true}}
+			f.UDP = []Socket{{Local: netip.MustParseAddrPort("0.0.0.0:9999"), Owner: f.Gateways[1]}}
+		}, []want{problem("gateway", "process 8 (gw-3) is frozen", "kill -CONT 8"), note("sockets", "process 8 (gw-3) has"), note("log")}},
+		{"a frozen gateway of another port, and one in a container", func(f *Facts) {
+			noGateway(f)
+			f.Gateways = []Process{{PID: 8, Command: "gw-3", Gateway: true, Stopped: true}, {PID: 7, Command: "gw-2", Gateway: true, Elsewhere: true}}
+		}, []want{problem("gateway", "in another network namespace", "process 7 (gw-2)"), note("sockets", "free"), note("log")}},
+		{"a frozen gateway behind Docker's proxy", func(f *Facts) {
+			noGateway(f)
+			f.Silent = true
+			f.Gateways = []Process{{PID: 8, Command: "gw-3", Gateway: true, Stopped: true, Elsewhere: true}}
 		}, []want{problem("gateway", "process 8 (gw-3) is frozen", "kill -CONT 8"), note("sockets", "free"), note("log")}},
 		{"another gateway is frozen, not the server", func(f *Facts) {
 			noGateway(f)
