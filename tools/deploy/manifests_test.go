@@ -198,7 +198,10 @@ func TestWiring(t *testing.T) {
 		if p := ports["http"]; p.Protocol != corev1.ProtocolTCP || p.ContainerPort != 8080 || settings["VLLM_STATE_GATEWAY_HTTP_ADDRESS"] != "" {
 			t.Errorf("%s: http: %+v", variant, p)
 		}
-		if scraped := m.pod.Annotations["prometheus.io/port"]; scraped != fmt.Sprint(ports["http"].ContainerPort) {
+		if p := ports["health"]; p.Protocol != corev1.ProtocolTCP || ":"+fmt.Sprint(p.ContainerPort) != settings["VLLM_STATE_GATEWAY_HEALTH_ADDRESS"] {
+			t.Errorf("%s: health: %+v", variant, p)
+		}
+		if scraped := m.pod.Annotations["prometheus.io/port"]; scraped != fmt.Sprint(ports["health"].ContainerPort) {
 			t.Errorf("%s: scraped at %s", variant, scraped)
 		}
 		named := func(where string, port intstr.IntOrString, protocol corev1.Protocol) {
@@ -206,8 +209,11 @@ func TestWiring(t *testing.T) {
 				t.Errorf("%s: %s: no port %s/%s", variant, where, port.String(), protocol)
 			}
 		}
-		named("livez", container.LivenessProbe.HTTPGet.Port, corev1.ProtocolTCP)
-		named("readyz", container.ReadinessProbe.HTTPGet.Port, corev1.ProtocolTCP)
+		for probe, at := range map[string]intstr.IntOrString{"livez": container.LivenessProbe.HTTPGet.Port, "readyz": container.ReadinessProbe.HTTPGet.Port} {
+			if named(probe, at, corev1.ProtocolTCP); at.StrVal != "health" {
+				t.Errorf("%s: %s is asked at %s", variant, probe, at.String())
+			}
+		}
 
 		labels := m.pod.Labels
 		selects := func(where string, selector map[string]string) {
@@ -253,7 +259,7 @@ func TestWiring(t *testing.T) {
 					named("NetworkPolicy", *port.Port, *port.Protocol)
 				}
 			}
-			if len(p.Spec.Ingress) != 2 || len(p.Spec.Egress) != 0 || len(p.Spec.PolicyTypes) != 2 {
+			if len(p.Spec.Ingress) != 3 || len(p.Spec.Egress) != 0 || len(p.Spec.PolicyTypes) != 2 {
 				t.Errorf("%s: %+v", variant, p.Spec)
 			}
 		}
