@@ -57,6 +57,7 @@ class Engine:
     conflict: bool  # several senders use its engine_id
     load_timestamp_ms: int | None  # of its last real state, on the engine's clock; None if there was none
 
+
 # The types of the eight values as JSON gives them: a number may have been written as an integer. A bool is neither.
 _TYPES = {
     (str, int, latency, str, int, int, int, capacity) for latency in (int, float) for capacity in (int, float)
@@ -282,6 +283,9 @@ class Event(NamedTuple):
 # What an error shows as right.
 _EXAMPLE = "http://127.0.0.1:8080"
 
+# A host, and perhaps a port, as the Go client takes them: a name in which nothing is escaped, or an address in brackets.
+_HOST = re.compile(r"(\[[^]%]*(%25[^]]*)?\]|[^][%\\^`{|}:]*)(:.*)?")
+
 
 def parse_urls(urls: str) -> list[str]:
     """Reads the URLs of gateways, with commas between.
@@ -296,7 +300,7 @@ def parse_urls(urls: str) -> list[str]:
         problem = _address(url)
         if isinstance(problem, Address):
             continue
-        if "@" in urls:  # anywhere: a password may have commas in it
+        if "@" in urls or "%40" in urls:  # anywhere: a password may have commas in it
             raise ValueError(
                 "what has an @ in it, and so perhaps a password, is not shown: "
                 f"a gateway's URL is one such as {_EXAMPLE}, without a user"
@@ -327,6 +331,10 @@ def _address(url: str) -> Address | str:
         return f"it is one such as {_EXAMPLE}, without user, query and fragment"
     if not url.isascii() or not url.isprintable() or " " in url:
         return "it is not printable ASCII without spaces"
+    if not _HOST.fullmatch(parts.netloc):
+        return "its host is neither a name nor an address"
+    if re.search("%(?![0-9A-Fa-f]{2})", parts.path):
+        return "a % in its path escapes nothing"
     secure = parts.scheme == "https"
     digits = parts.netloc.rpartition("]")[2].partition(":")[2]
     if digits and not re.fullmatch("0*[0-9]{1,5}", digits) or digits and not 1 <= int(digits) <= 65535:

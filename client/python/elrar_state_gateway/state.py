@@ -34,6 +34,7 @@ class Engine:
     conflict: bool  # several senders use its engine_id
     load_timestamp_ms: int | None  # of its last real state, on the engine's clock; None if there was none
 
+
 # The types of the eight values as JSON gives them: a number may have been written as an integer. A bool is neither.
 _TYPES = {
     (str, int, latency, str, int, int, int, capacity) for latency in (int, float) for capacity in (int, float)

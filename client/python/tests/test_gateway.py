@@ -8,7 +8,7 @@ import unittest
 from unittest import mock
 
 import elrar_state_gateway
-from elrar_state_gateway import EngineState, StateGateway, follower, stream
+from elrar_state_gateway import EngineState, StateGateway, follower, stream, table
 from elrar_state_gateway.state import FIELDS
 from elrar_state_gateway.table import Table
 
@@ -196,6 +196,17 @@ class Ages(ClientTest):
         for connection in connections:
             connection.send(update(engine("a", 2)))
         self.wait_for("a to be back", lambda: set(gateway.get_engine_states_dict()) == {"a", "b"})
+
+    def test_what_a_lost_gateway_told_is_forgotten(self) -> None:
+        """With nobody left who could say that it is gone."""
+        fake = self.fake()
+        gateway = self.follow(fake.url, include_stale=True)
+        fake.next_stream(engine("a", stale_after_ms=100))
+        self.wait_for("the snapshot", gateway.get_engine_states_dict)
+        with mock.patch.object(table, "FORGET_AFTER", 0.1):
+            fake.close()
+            self.wait_for("its end", lambda: not gateway.get_engine_states_dict())
+        self.assertEqual(gateway.get_total_engines_count(), 0)
 
     def test_the_age_at_the_gateway_counts(self) -> None:
         fake = self.fake()

@@ -61,6 +61,7 @@ class Lists(unittest.TestCase):
         """The text shows what is wrong, in one line, and says what would be right."""
         such = " is no gateway's URL: it is one such as http://127.0.0.1:8080, without user, query and fragment"
         port = " is no gateway's URL: its port is not from 1 to 65535"
+        host = " is no gateway's URL: its host is neither a name nor an address"
         for urls, want in {
             "": "there is no URL: a gateway's is one such as http://127.0.0.1:8080",
             " , ,": "there is no URL: a gateway's is one such as http://127.0.0.1:8080",
@@ -75,6 +76,12 @@ class Lists(unittest.TestCase):
             "http://h:65536": "'http://h:65536'" + port,
             "http://h:port": "'http://h:port'" + port,
             "http://a\nb": "'http://a\\nb' is no gateway's URL: it is not printable ASCII without spaces",
+            "http://h%20": "'http://h%20'" + host,
+            "http://h|x:1": "'http://h|x:1'" + host,
+            "http://h\\p": "'http://h\\\\p'" + host,
+            "http://[::1]x:1": "'http://[::1]x:1'" + host,
+            "http://[::1%eth0]": "'http://[::1%eth0]'" + host,
+            "http://h/%zz": "'http://h/%zz' is no gateway's URL: a % in its path escapes nothing",
         }.items():
             with self.subTest(urls=urls):
                 with self.assertRaises(ValueError) as raised:
@@ -89,6 +96,7 @@ class Lists(unittest.TestCase):
             "http://user:s3cret#x@h", "http://user:s3cret?x@h", "http://user:s3cret/@h", "http://user:s3cret@@h",
             "http://user:s3c ret@h", "http://user:%s3cret@h", "http://good,http://user:s3cret@h",
             "http://user:s3cret@h,ftp://h", "ftp://s3cret,http://user:x@h", "http://user:s3cret[@h", "http://user:s3cret]@h",
+            "http://user%3As3cret%40h", "http://user:s3cret%40h",
         ):  # fmt: skip
             with self.subTest(urls=urls):
                 with self.assertRaises(ValueError) as raised:
