@@ -23,7 +23,7 @@ func ParseURLs(urls string) ([]*url.URL, error) {
 			continue
 		}
 		u, err := parseURL(text)
-		if err != nil && strings.Contains(urls, "@") { // anywhere: a password may have commas in it
+		if err != nil && (strings.Contains(urls, "@") || strings.Contains(urls, "%40")) { // anywhere: a password may have commas in it
 			err = errors.New("what has an @ in it, and so perhaps a password, is not shown: a gateway's URL is one such as " + example + ", without a user")
 		}
 		if err != nil {

@@ -50,6 +50,7 @@ func TestPasswords(t *testing.T) {
 		"http://user:s3cret@h", "http://s3cret@h", "http://user:s3cret@h:port", "http://user:s3cret@h:99999", "user:s3cret@h:8080",
 		"http://user:x,s3cret@h", "http://s3cret,x@h", "http://user:s3cret#x@h", "http://user:s3cret?x@h", "http://user:s3cret/@h", "http://user:s3cret@@h",
 		"http://user:s3c ret@h", "http://user:%s3cret@h", "http://good,http://user:s3cret@h", "http://user:s3cret@h,ftp://h", "ftp://s3cret,http://user:x@h",
+		"http://user:s3cret%40h", "http://user%3As3cret%40h:port",
 	} {
 		_, err := ParseURLs(urls)
 		if err == nil {
