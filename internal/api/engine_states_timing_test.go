@@ -65,7 +65,9 @@ func TestEngineStatesAllocations(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/v1/engine-states", nil)
 	w := &drain{header: http.Header{}}
 	a.ServeHTTP(w, r)
-	const most = 30 // the instrumentation's writer, headers, label look-ups
+	// The instrumentation's writer, headers, label look-ups, and what waiting for an answer with others takes; some more
+	// under the race detector, where pools forget at random. None is an engine's.
+	const most = 40
 	if n := testing.AllocsPerRun(100, func() { a.ServeHTTP(w, r) }); n > most {
 		t.Errorf("%v allocations for 1,000 engines, want at most %d", n, most)
 	}
