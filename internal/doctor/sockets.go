@@ -21,10 +21,12 @@ type Socket struct {
 }
 
 // parseSockets reads the text of /proc/net/udp, udp6, tcp or tcp6: of TCP what listens, of UDP what is not connected, for
-// that receives from its peer alone. Lines that it does not understand are left out.
+// that receives from its peer alone. Lines that it does not understand are left out, and so is a socket that is there twice:
+// the kernel writes the text in pieces, and others may come and go in between.
 func parseSockets(text string, tcp bool) (all []Socket) {
 	// sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ref pointer drops
 	const connected, listening = "01", "0A"
+	seen := map[uint64]bool{}
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) < 10 || tcp && f[3] != listening || !tcp && f[3] == connected {
@@ -38,6 +40,10 @@ func parseSockets(text string, tcp bool) (all []Socket) {
 		_, received, _ := strings.Cut(f[4], ":")
 		s.Queued, _ = strconv.ParseUint(received, 16, 64)
 		s.inode, _ = strconv.ParseUint(f[9], 10, 64)
+		if seen[s.inode] && s.inode != 0 {
+			continue
+		}
+		seen[s.inode] = true
 		if !tcp && len(f) > 12 {
 			s.Drops, _ = strconv.ParseUint(f[12], 10, 64)
 		}

@@ -52,12 +52,14 @@ func intruders(address netip.AddrPort, own []uint64) (n int, err error) {
 		return 0, err
 	}
 	v6, _ := fs.NetUDP6() // there is none without IPv6
+	known := slices.Clone(own)
 	for _, lines := range [...]procfs.NetUDP{v4, v6} {
 		for _, l := range lines {
 			local, _ := netip.AddrFromSlice(l.LocalAddr)
 			local = local.Unmap()
-			if l.LocalPort == uint64(address.Port()) && l.RemPort == 0 && !slices.Contains(own, l.Inode) &&
+			if l.LocalPort == uint64(address.Port()) && l.RemPort == 0 && !slices.Contains(known, l.Inode) &&
 				(local == address.Addr() || local.IsUnspecified() || address.Addr().IsUnspecified()) {
+				known = append(known, l.Inode) // the kernel may show one twice, when others come and go meanwhile
 				n++
 			}
 		}
