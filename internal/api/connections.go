@@ -88,10 +88,11 @@ func (c *connections) connContext(ctx context.Context, conn net.Conn) context.Co
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// heard returns a handler that notes that a whole request has come, and calls next.
+// heard returns a handler that notes that a whole request has come, and calls next. One with a body is not whole: nobody
+// reads the body, and the server waits for it after the answer.
 func (c *connections) heard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+		if conn, ok := r.Context().Value(connKey{}).(net.Conn); ok && r.ContentLength == 0 {
 			c.turnTo(conn, inUse)
 		}
 		next.ServeHTTP(w, r)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -152,5 +153,24 @@ func TestWhoGivesWay(t *testing.T) {
 	if addressOf("[2001:db8::1]:1") != addressOf("[2001:db8::2]:1") || addressOf("[2001:db8:1::1]:1") == addressOf("[2001:db8::2]:1") ||
 		addressOf("[::ffff:10.0.0.1]:1") != addressOf("10.0.0.1:2") || addressOf("10.0.0.1:1") == addressOf("10.0.0.2:1") {
 		t.Error("addresses are taken for each other")
+	}
+}
+
+// A request that announces a body is not whole: its connection can be made to wait for the body, and goes like a silent one.
+func TestRequestWithABodyIsNotWhole(t *testing.T) {
+	for length, want := range map[int64]use{0: inUse, 100: pending, -1: pending} {
+		results := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "results"}, []string{"result"})
+		c := newConnections(8, slog.New(slog.DiscardHandler), results)
+		conn, other := net.Pipe()
+		defer conn.Close()
+		defer other.Close()
+		c.connState(conn, http.StateNew)
+		c.connState(conn, http.StateActive)
+		r := httptest.NewRequestWithContext(c.connContext(t.Context(), conn), http.MethodGet, "/livez", nil)
+		r.ContentLength = length
+		c.heard(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+		if got := c.at[conn].Value.(*connection).use; got != want {
+			t.Errorf("a body of %d bytes: use %d, want %d", length, got, want)
+		}
 	}
 }
